@@ -1,0 +1,249 @@
+"""What catalog answers and says: activities, hosts, venues, sessions with periods."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from shared.contracts.messages import Acknowledged, Event, Message, Request
+
+Title = Annotated[str, Field(min_length=3, max_length=200)]
+Text = Annotated[str, Field(max_length=4000)]
+Seats = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class ActivityType(StrEnum):
+    LABTOUR = "labtour"
+    INNOVATION_THURSDAY = "innovation_thursday"
+    TRAINING = "training"
+    WORKSHOP_SUPPORT = "workshop_support"
+    COACHING = "coaching"
+
+
+class DeliveryMode(StrEnum):
+    IN_PERSON = "in_person"
+    REMOTE = "remote"
+    HYBRID = "hybrid"
+
+
+class LocalPeriod(Message):
+    """A period as people say it: wall-clock times in an IANA zone. Non-existent times move forward, ambiguous ones are the first (T1)."""
+
+    local_start: datetime
+    local_end: datetime
+    zone: str = "Europe/Paris"
+
+
+class Period(LocalPeriod):
+    """A period with its derived instants in UTC, half-open `[starts_at, ends_at)`."""
+
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    moved_forward: bool = False
+    """True when the wall-clock start did not exist (change to summer time) and was moved forward one hour."""
+
+
+class VenueSheet(Message):
+    """What an agent needs to know of a place before coming."""
+
+    venue_id: UUID
+    name: str
+    address: str
+    city: str
+    department: str
+    """Two-character code of the département, such as `31`."""
+    step_free_access: bool
+    public_transport: str = ""
+
+
+class SessionState(Message):
+    """The public state of a session, activity and venue included, so that a reader needs no second question."""
+
+    session_id: UUID
+    version: int
+    activity_id: UUID
+    activity_type: ActivityType
+    title: str
+    summary: str
+    theme: str
+    delivery_mode: DeliveryMode
+    venue: VenueSheet | None
+    periods: tuple[Period, ...]
+    """One or more, in order; the session starts with the first (T1)."""
+    capacity: int
+    """Seats that agents can book."""
+    remote_capacity: int | None = None
+    quorum: int | None = None
+    status: Literal["scheduled", "cancelled"]
+    cancellation_reason: str | None = None
+
+    @property
+    def starts_at(self) -> datetime:
+        return self.periods[0].starts_at
+
+    @property
+    def ends_at(self) -> datetime:
+        return self.periods[-1].ends_at
+
+
+# --- events --------------------------------------------------------------------------------------------------------------------------
+
+
+class ActivityPublished(Event):
+    """An activity can be seen in the programme from now on."""
+
+    subject: ClassVar[str] = "evt.catalog.activity_published.v1"
+    aggregate: ClassVar[str] = "activity"
+    activity_id: UUID
+    activity_type: ActivityType
+    title: str
+    summary: str
+    description: str
+    theme: str
+    delivery_mode: DeliveryMode
+    host_id: UUID | None = None
+
+
+class SessionScheduled(Event):
+    """A session has its dates, its place and its seats; booking may open it."""
+
+    subject: ClassVar[str] = "evt.catalog.session_scheduled.v1"
+    aggregate: ClassVar[str] = "session"
+    session_id: UUID
+    session: SessionState
+
+
+class SessionRescheduled(Event):
+    """Periods, venue or seats of a session changed; `session` is the state after, `previous_*` what it was before."""
+
+    subject: ClassVar[str] = "evt.catalog.session_rescheduled.v1"
+    aggregate: ClassVar[str] = "session"
+    session_id: UUID
+    session: SessionState
+    previous_periods: tuple[Period, ...]
+    previous_venue: VenueSheet | None = None
+    previous_capacity: int
+    reason: str = ""
+
+
+class SessionCancelled(Event):
+    """The lab cancelled a session; everything booked on it is cancelled too (E2)."""
+
+    subject: ClassVar[str] = "evt.catalog.session_cancelled.v1"
+    aggregate: ClassVar[str] = "session"
+    session_id: UUID
+    session: SessionState
+    reason: str
+
+
+# --- requests ------------------------------------------------------------------------------------------------------------------------
+# Whoever asks chooses the id, so that asking twice creates once. All of the writing ones need the role `operator` or `lab_team`.
+
+
+class AddHost(Request[Acknowledged]):
+    """Record an organisation that welcomes sessions. Refuses `host_exists` when the id is taken by other content."""
+
+    subject: ClassVar[str] = "rpc.catalog.add_host.v1"
+    host_id: UUID
+    name: Title
+    kind: Annotated[str, Field(max_length=100)]
+
+
+class AddVenue(Request[Acknowledged]):
+    """Record a place of a host. Refuses `host_unknown`, `venue_exists`."""
+
+    subject: ClassVar[str] = "rpc.catalog.add_venue.v1"
+    venue_id: UUID
+    host_id: UUID
+    name: Title
+    address: Annotated[str, Field(max_length=300)]
+    city: Annotated[str, Field(max_length=100)]
+    department: Annotated[str, Field(pattern=r"^(\d{2}|2[AB])$")]
+    capacity: Seats
+    step_free_access: bool
+    public_transport: Annotated[str, Field(max_length=300)] = ""
+    closed_weekdays: tuple[Annotated[int, Field(ge=1, le=7)], ...] = ()
+    """ISO weekdays on which the place is closed, 1 = Monday."""
+
+
+class DraftActivity(Request[Acknowledged]):
+    """Write an activity that nobody sees yet. Refuses `host_unknown`, `activity_exists`."""
+
+    subject: ClassVar[str] = "rpc.catalog.draft_activity.v1"
+    activity_id: UUID
+    activity_type: ActivityType
+    title: Title
+    summary: Annotated[str, Field(max_length=400)]
+    description: Text = ""
+    theme: Annotated[str, Field(max_length=100)]
+    delivery_mode: DeliveryMode
+    host_id: UUID | None = None
+
+
+class PublishActivity(Request[Acknowledged]):
+    """Show a draft in the programme. Refuses `activity_unknown`, `activity_already_published`."""
+
+    subject: ClassVar[str] = "rpc.catalog.publish_activity.v1"
+    activity_id: UUID
+
+
+class ScheduleSession(Request[SessionState]):
+    """Give a published activity a date. Refuses `activity_unknown`, `activity_not_published`, `venue_unknown`, `venue_required`,
+    `venue_too_small`, `venue_closed`, `periods_invalid`, `session_exists`."""
+
+    subject: ClassVar[str] = "rpc.catalog.schedule_session.v1"
+    session_id: UUID
+    activity_id: UUID
+    venue_id: UUID | None = None
+    periods: Annotated[tuple[LocalPeriod, ...], Field(min_length=1, max_length=50)]
+    capacity: Seats
+    remote_capacity: Seats | None = None
+    quorum: Seats | None = None
+
+
+class RescheduleSession(Request[SessionState]):
+    """Change dates, place or seats; what is left out stays. Refuses `session_unknown`, `session_is_cancelled`, `nothing_changed` and
+    the refusals of `ScheduleSession`."""
+
+    subject: ClassVar[str] = "rpc.catalog.reschedule_session.v1"
+    session_id: UUID
+    periods: Annotated[tuple[LocalPeriod, ...], Field(min_length=1, max_length=50)] | None = None
+    venue_id: UUID | None = None
+    capacity: Seats | None = None
+    reason: Annotated[str, Field(max_length=500)] = ""
+    expected_version: int | None = None
+    """When given and not the present version: refused with `version_conflict`."""
+
+
+class CancelSession(Request[SessionState]):
+    """Cancel a session. Cancelling twice changes nothing and answers the same (M5). Refuses `session_unknown`."""
+
+    subject: ClassVar[str] = "rpc.catalog.cancel_session.v1"
+    session_id: UUID
+    reason: Annotated[str, Field(min_length=3, max_length=500)]
+
+
+class GetSession(Request[SessionState]):
+    """One session of a published activity. Refuses `session_unknown`."""
+
+    subject: ClassVar[str] = "rpc.catalog.get_session.v1"
+    session_id: UUID
+
+
+class SessionList(Message):
+    sessions: tuple[SessionState, ...]
+    next_cursor: str | None = None
+
+
+class ListSessions(Request[SessionList]):
+    """Sessions that start at or after `starts_after`, oldest first, at most `limit`; go on with `next_cursor`. Refuses `cursor_invalid`."""
+
+    subject: ClassVar[str] = "rpc.catalog.list_sessions.v1"
+    starts_after: AwareDatetime | None = None
+    activity_type: ActivityType | None = None
+    cursor: str | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 100

@@ -1,0 +1,44 @@
+"""What notify says and answers: what became of the mail."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from shared.contracts.messages import Event, Message, Request
+
+MailState = Literal["new", "sending", "sent", "deferred", "uncertain", "failed", "bounced", "dropped"]
+
+
+class DeliveryBounced(Event):
+    """A mail server refused the recipient for good; the operator and the agent see it."""
+
+    subject: ClassVar[str] = "evt.notify.delivery_bounced.v1"
+    aggregate: ClassVar[str] = "mail"
+    mail_id: UUID
+    agent_id: UUID
+    kind: str
+
+
+class Delivery(Message):
+    mail_id: UUID
+    kind: str
+    agent_id: UUID
+    state: MailState
+    created_at: AwareDatetime
+    last_error: str | None = None
+
+
+class DeliveryList(Message):
+    deliveries: tuple[Delivery, ...]
+
+
+class ListDeliveries(Request[DeliveryList]):
+    """Mails and what became of them, newest first. Agents see their own, operators everybody's. Refuses `not_allowed`."""
+
+    subject: ClassVar[str] = "rpc.notify.list_deliveries.v1"
+    agent_id: UUID | None = None
+    state: MailState | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
