@@ -225,11 +225,17 @@ class TimerPoller:
             telemetry.bound(timer=timer.key),
             telemetry.tracer.start_as_current_span(f"timer {timer.kind}", context=telemetry.context_from(parent)),
         ):
-            async with asyncio.timeout(HANDLER_SECONDS):
-                await handler(timer, tx)
+            try:
+                async with asyncio.timeout(HANDLER_SECONDS) as limit:
+                    await handler(timer, tx)
+            except TimeoutError as late:
+                if limit.expired():
+                    raise HandlerTooSlow(f"timer {timer.kind}: over {HANDLER_SECONDS:g} s") from late
+                raise
 
     async def _failed(self, timer: Timer, error: Exception) -> None:
-        away = is_infrastructure(error) or (isinstance(error, Refused) and error.retryable)
+        ours = isinstance(error, (HandlerTooSlow, UnknownTimerKind))
+        away = not ours and (is_infrastructure(error) or (isinstance(error, Refused) and error.retryable))
         hopeless = isinstance(error, UnknownTimerKind)
         text_of_error = telemetry.hide_private(f"{getattr(error, 'code', type(error).__name__)}: {error}")[:2000]
         values = {"key": timer.key, "due_at": timer.due_at, "error": text_of_error, "patience": self._patience}
@@ -258,3 +264,9 @@ class UnknownTimerKind(LookupError):
     """A timer that no handler of this release takes; it is parked at once, and released once a handler is there."""
 
     code = "unknown_timer_kind"
+
+
+class HandlerTooSlow(RuntimeError):
+    """A handler held the timers of its service for longer than it may."""
+
+    code = "handler_too_slow"

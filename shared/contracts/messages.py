@@ -18,7 +18,7 @@ TYPE_PREFIX = "fr.labo."
 
 
 class Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
 ReplyT = TypeVar("ReplyT", bound=Message)
