@@ -122,7 +122,9 @@ async def cancel_timer(tx: AsyncConnection, key: str) -> None:
 async def release_timer(tx: AsyncConnection, key: str) -> bool:
     """Try a parked timer again, with a new 15 minutes of patience. False when none is parked under this key."""
     released = await tx.execute(
-        text("update timer set parked_at = null, retry_at = null, first_failed_at = null, attempts = 0 where key = :key and parked_at is not null"),
+        text(
+            "update timer set parked_at = null, retry_at = null, first_failed_at = null, attempts = 0 where key = :key and parked_at is not null"
+        ),
         {"key": key},
     )
     return released.rowcount == 1
@@ -132,7 +134,9 @@ async def beat(database: Database, name: str) -> None:
     """Say that a loop lives. The alarm is raised after 3 min of silence, for daily sweeps after 26 h (C7)."""
     async with database.begin() as tx:
         await tx.execute(
-            text("insert into heartbeat (name, beat_at) values (:name, clock_timestamp()) on conflict (name) do update set beat_at = excluded.beat_at"),
+            text(
+                "insert into heartbeat (name, beat_at) values (:name, clock_timestamp()) on conflict (name) do update set beat_at = excluded.beat_at"
+            ),
             {"name": name},
         )
     telemetry.HEARTBEAT.labels(name).set(time.time())
