@@ -54,9 +54,23 @@ class Database:
             max_overflow=0,
             pool_timeout=3,
             pool_pre_ping=True,
+            hide_parameters=True,  # they would stand in every error, log and trace (P4)
             connect_args={"server_settings": SERVER_SETTINGS | {"application_name": f"labo.{settings.service}"}, "timeout": 3, "command_timeout": 6},
         )
         return cls(engine)
+
+    async def raw_connection(self, **server_settings: str) -> asyncpg.Connection[asyncpg.Record]:
+        """A connection of its own, outside the pool, with these settings on top (the relay's lock and its marks)."""
+        url = self.engine.url
+        return await asyncpg.connect(
+            host=url.host,
+            port=url.port,
+            user=url.username,
+            password=url.password,
+            database=url.database,
+            timeout=3,
+            server_settings=SERVER_SETTINGS | {"application_name": f"labo.{url.username}.relay"} | server_settings,
+        )
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
@@ -93,7 +107,9 @@ def is_infrastructure(error: BaseException) -> bool:
     A restart shows as bare OSError, as InternalClientError, or as a plain DBAPIError: hence causes and SQLSTATE, not classes.
     """
     for cause in _causes(error):
-        if isinstance(cause, (OSError, PoolTimeout, asyncpg.InterfaceError, asyncpg.InternalClientError)):
+        if isinstance(cause, (OSError, PoolTimeout, asyncpg.InternalClientError)):
+            return True
+        if isinstance(cause, asyncpg.InterfaceError) and not isinstance(cause, ValueError):  # a ValueError is a wrong argument
             return True
         if isinstance(cause, DBAPIError) and cause.connection_invalidated:
             return True
@@ -101,6 +117,11 @@ def is_infrastructure(error: BaseException) -> bool:
         if state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES:
             return True
     return False
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """True when a row lock was not to be had within `lock_timeout` (SQLSTATE 55P03)."""
+    return any(getattr(cause, "sqlstate", None) == "55P03" for cause in _causes(error))
 
 
 def constraint_of(error: BaseException) -> str | None:

@@ -92,6 +92,13 @@ class Busy(Refused):
     title = "Le service est très sollicité : réessayez dans un instant."
 
 
+class Contended(Refused):
+    """The lock of a session (or another aggregate) could not be had within 3 s (B1)."""
+
+    code, status, retryable, retry_after = "contended", 409, True, 1
+    title = "Beaucoup de demandes arrivent en même temps : réessayez dans un instant."
+
+
 class Unavailable(Refused):
     code, status, retryable, retry_after = "unavailable", 503, True, 5
     title = "Le service est momentanément indisponible : réessayez dans un instant."

@@ -33,6 +33,10 @@ class Settings(BaseSettings):
     http_port: int = 0
     """Port of `/livez`, `/readyz` and `/metrics`; 0 takes a free one."""
 
+    web_host: str = "127.0.0.1"
+    web_port: int = 8080
+    """Where a service with a public web application (gateway) serves it."""
+
     otlp_endpoint: str | None = None
     """Base address of an OTLP/HTTP collector; without it, traces are made and carried but not exported."""
     log_level: str = "INFO"

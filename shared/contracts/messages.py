@@ -79,6 +79,10 @@ class Request(Message, Generic[ReplyT]):
         return cls.subject.split(".")[1]
 
     @classmethod
+    def operation(cls) -> str:
+        return cls.subject.split(".")[2]
+
+    @classmethod
     def reply_type(cls) -> type[ReplyT]:
         for base in cls.__mro__:
             if arguments := getattr(base, "__pydantic_generic_metadata__", {}).get("args"):

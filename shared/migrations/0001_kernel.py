@@ -33,7 +33,7 @@ alter table outbox set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum
 
 create table stream_identity (
     stream text primary key,
-    created_at timestamptz not null
+    identity text not null
 );
 
 create table inbox (

@@ -1,0 +1,179 @@
+"""One service's connection to NATS, and how it asks the others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from opentelemetry.trace import SpanKind
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from shared import telemetry
+from shared.contracts.messages import Message, Request
+from shared.errors import DeadlineExceeded, Problem, Refused, Unavailable
+from shared.outbox import Cause
+from shared.settings import Settings
+
+log = telemetry.log
+
+ReplyT = TypeVar("ReplyT", bound=Message)
+
+# Header names of a request.
+ACTOR, ROLES, KEY, DEADLINE, CORRELATION = "labo-actor", "labo-roles", "idempotency-key", "labo-deadline", "labo-correlationid"
+
+PING_SECONDS = 5  # with two outstanding at most, a silent broker is noticed in about 10 s, not in minutes
+ROUND_TRIP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. The gateway vouches for agents; only users that the server lets publish `rpc.…` can say who they are."""
+
+    actor: str
+    """Opaque: an agent's id as text, or the name of a system such as `operator`."""
+    roles: frozenset[str] = frozenset()
+    idempotency_key: str | None = None
+    correlationid: str | None = None
+    traceparent: str | None = None
+
+    def has(self, *roles: str) -> bool:
+        """True when the caller has at least one of these roles."""
+        return not self.roles.isdisjoint(roles)
+
+    def is_agent(self, agent_id: UUID) -> bool:
+        return self.actor == str(agent_id)
+
+    @property
+    def cause(self) -> Cause:
+        return Cause(actor=self.actor, correlationid=self.correlationid, traceparent=self.traceparent)
+
+    def headers(self, deadline: float) -> dict[str, str]:
+        headers = {ACTOR: self.actor, ROLES: " ".join(sorted(self.roles)), DEADLINE: f"{deadline:.3f}"}
+        for name, value in ((KEY, self.idempotency_key), (CORRELATION, self.correlationid)):
+            if value:
+                headers[name] = value
+        if traceparent := telemetry.traceparent() or self.traceparent:
+            headers["traceparent"] = traceparent
+        return headers
+
+
+@dataclass
+class Bus:
+    """A NATS connection that reconnects for ever, never buffers what it cannot send, and ends the process when it is closed for good."""
+
+    client: Client
+    service: str
+    on_reconnect: list[Callable[[], Awaitable[None] | None]] = field(default_factory=list[Callable[[], Awaitable[None] | None]])
+
+    @classmethod
+    async def connect(cls, settings: Settings, *, user: str | None = None, on_closed: Callable[[], None] | None = None) -> Bus:
+        """Connect as the service's user. Raises what nats-py raises when the server is away or refuses the password."""
+        bus = cls(client=Client(), service=user or settings.service)
+
+        async def reconnected() -> None:
+            log.info("nats_reconnected")
+            for call in bus.on_reconnect:
+                if waiting := call():
+                    await waiting
+
+        async def closed() -> None:
+            if on_closed is not None:
+                on_closed()
+
+        await bus.client.connect(**connection_options(settings, bus.service), reconnected_cb=reconnected, closed_cb=closed)
+        return bus
+
+    async def ask(self, request: Request[ReplyT], caller: Caller, *, timeout: float = 5.0) -> ReplyT:
+        """Ask the owning service and wait at most `timeout` seconds.
+
+        Raises the `Refused` that the service answered; `Unavailable` at once when nobody listens or the broker is away;
+        `DeadlineExceeded` when no answer came (ask again with the same idempotency key).
+        """
+        names = request.service(), request.operation()
+        started = time.perf_counter()
+        code = "ok"
+        try:
+            with telemetry.tracer.start_as_current_span(f"ask {request.subject}", kind=SpanKind.CLIENT):
+                return await self._ask(request, caller, timeout)
+        except Refused as refusal:
+            code = refusal.code
+            raise
+        finally:
+            telemetry.ASKED.labels(*names, code).inc()
+            telemetry.ASKED_SECONDS.labels(*names).observe(time.perf_counter() - started)
+
+    async def _ask(self, request: Request[ReplyT], caller: Caller, timeout: float) -> ReplyT:
+        if not self.client.is_connected:
+            raise Unavailable("the broker is away")
+        body = request.model_dump_json().encode()
+        try:
+            answer = await self.client.request(request.subject, body, timeout=timeout, headers=caller.headers(time.time() + timeout))
+        except NoRespondersError as error:
+            raise Unavailable(f"nobody answers {request.subject}") from error
+        except (TimeoutError, asyncio.TimeoutError) as error:
+            if not self.client.is_connected:
+                raise Unavailable("the broker went away") from error
+            raise DeadlineExceeded(f"{request.subject} did not answer in {timeout} s") from error
+        except NatsError as error:
+            raise Unavailable(f"the broker is away: {type(error).__name__}") from error
+        return read_reply(request.reply_type(), answer.data)
+
+    async def round_trip(self) -> bool:
+        """True when the server answered a ping just now. Connected flags alone still said yes with NATS paused or cut off."""
+        try:
+            await self.client.flush(timeout=ROUND_TRIP_SECONDS)  # pyright: ignore[reportArgumentType] - seconds, floats included
+        except (TimeoutError, NatsError):
+            return False
+        return self.client.is_connected
+
+    async def close(self) -> None:
+        await self.client.close()
+
+
+def connection_options(settings: Settings, user: str) -> dict[str, Any]:
+    """Options of every NATS connection of a service, FastStream's included."""
+
+    async def error(problem: Exception) -> None:
+        log.warning("nats_error", error=f"{type(problem).__name__}: {problem}")
+
+    async def disconnected() -> None:
+        log.warning("nats_disconnected")
+
+    return {
+        "servers": [settings.nats_url],
+        "user": user,
+        "password": settings.nats_password.get_secret_value(),
+        "name": f"labo.{user}",
+        "inbox_prefix": f"_INBOX_{user}".encode(),
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": 0.2,
+        "connect_timeout": 2,
+        "ping_interval": PING_SECONDS,
+        "max_outstanding_pings": 2,
+        "pending_size": 0,  # a request given up by its caller must not run later
+        "error_cb": error,
+        "disconnected_cb": disconnected,
+    }
+
+
+def read_reply(reply_type: type[ReplyT], data: bytes) -> ReplyT:
+    """`{"ok": …}` as the reply, `{"problem": …}` as the `Refused` it is."""
+    try:
+        document = from_json(data)
+        if "ok" in document:
+            return reply_type.model_validate(document["ok"], strict=False)
+        problem = Problem.model_validate(document["problem"])
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise Unavailable("the answer cannot be read") from error
+    raise Refused.of(problem)
+
+
+__all__ = ["Bus", "Caller", "connection_options", "read_reply"]

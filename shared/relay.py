@@ -1,0 +1,356 @@
+"""Publishes the outbox: one leader per service, order kept per aggregate, thousands in flight, and nothing given up while the broker is away.
+
+A row is unpublished, in flight, acknowledged, then marked. A lost mark is a duplicate that its id removes. The stream is a cache of the
+outbox: when it was recreated, lost its tail or was purged, what it lacks is published again with the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.js.api import StreamInfo
+from nats.js.errors import Error as JetStreamError
+
+from shared import telemetry
+from shared.bus import Bus
+from shared.database import Database, is_infrastructure
+
+log = telemetry.log
+
+PAGE = 1000  # rows read at a time
+AT_ONCE = 4000  # rows in flight at most
+POLL_SECONDS = 1.0  # also the ping that keeps the leader's session alive
+LEASE = "3s"  # a leader whose process is frozen loses its lock after this: measured, a successor publishes after 2.6 s
+ACK_SECONDS = 5.0  # then it is published again, with the same id
+CHECK_SECONDS = 5.0
+BACKOFF_SECONDS = 0.5
+
+_READ = """
+select o.id, o.subject, cast(o.headers as text) as headers, o.payload,
+       (select before.id from outbox before
+        where o.aggregate_version > 1 and before.aggregate_type = o.aggregate_type and before.aggregate_id = o.aggregate_id
+          and before.aggregate_version = o.aggregate_version - 1 and before.published_at is null) as waits_for
+from outbox o
+where o.published_at is null and o.parked_at is null and o.id > $1
+order by o.id limit $2
+"""
+_MARK = """
+update outbox set published_at = clock_timestamp(), stream_seq = done.seq, last_error = null
+from unnest($1::bigint[], $2::bigint[]) as done(id, seq) where outbox.id = done.id
+"""
+_PARK = "update outbox set parked_at = clock_timestamp(), last_error = $2, attempts = attempts + 1 where id = $1 and parked_at is null"
+_REFILL = """
+with again as (
+    update outbox set published_at = null, stream_seq = null where published_at is not null and (stream_seq > $1 or stream_seq < $2) returning 1
+) select count(*) from again
+"""
+_BACKLOG = """
+select count(*) filter (where parked_at is null) as unpublished, count(*) filter (where parked_at is not null) as parked,
+       coalesce(extract(epoch from clock_timestamp() - min(created_at) filter (where parked_at is null)), 0)::float8 as oldest
+from outbox where published_at is null
+"""
+
+
+if TYPE_CHECKING:
+    Leader = asyncpg.Connection[asyncpg.Record]
+
+
+@dataclass(slots=True)
+class Row:
+    id: int
+    subject: str
+    headers: dict[str, str]
+    payload: bytes
+    sent_at: float | None = None
+    """Monotonic seconds of the last try; None while it waits for the version before it."""
+    follower: Row | None = None
+    """The next version of the same aggregate."""
+
+
+class NotLeading(Exception):
+    """Another process publishes for this service, or our session is gone."""
+
+
+class Relay:
+    """Publishes one service's outbox to its stream while it holds the service's relay lock; otherwise waits for it."""
+
+    def __init__(self, database: Database, bus: Bus, stream: str) -> None:
+        self._database, self._bus, self._stream = database, bus, stream
+        self._wake = asyncio.Event()
+        self._leading = False
+        self._inbox = ""
+        self._forget()
+        database.after_commit.append(self.wake)
+        bus.on_reconnect.append(self._after_reconnect)
+
+    @property
+    def leading(self) -> bool:
+        return self._leading
+
+    def wake(self) -> None:
+        """Something was committed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """For ever: take the lead when it is free, publish while it lasts."""
+        while True:
+            try:
+                await self._lead()
+            except NotLeading:
+                pass
+            except Exception as error:
+                if not (is_infrastructure(error) or isinstance(error, (NatsError, JetStreamError))):
+                    log.exception("relay_failed", stream=self._stream)
+            finally:
+                self._leading = False
+                telemetry.RELAY_LEADER.set(0)
+            await asyncio.sleep(BACKOFF_SECONDS)
+
+    async def finish(self, within: float) -> None:
+        """Publish what is committed, for at most `within` seconds; what is left, the next leader publishes."""
+        until = time.monotonic() + within
+        self.wake()
+        while self._leading and time.monotonic() < until:
+            self.wake()
+            await asyncio.sleep(0.02)
+            if not self._rows and not self._acked and await self._unpublished() == 0:
+                return
+
+    async def _unpublished(self) -> int:
+        async with self._database.connect() as connection:
+            return (await connection.exec_driver_sql("select count(*) from outbox where published_at is null and parked_at is null")).scalar_one()
+
+    # --- leading -----------------------------------------------------------------------------------------------------------------
+
+    async def _lead(self) -> None:
+        # Marks need no fsync: a lost mark is a duplicate that its id removes.
+        leader = await self._database.raw_connection(idle_session_timeout=LEASE, statement_timeout="60s", synchronous_commit="off")
+        subscriptions: list[Subscription] = []
+        try:
+            if not await leader.fetchval("select pg_try_advisory_lock(hashtext('labo.relay'), hashtext(current_schema()))"):
+                if self._wake.is_set():  # this replica committed something: tell the leader, at most once per round
+                    self._wake.clear()
+                    await self._bus.client.publish(f"relay.{self._bus.service}.wake")
+                raise NotLeading
+            self._forget()
+            self._inbox = self._bus.client.new_inbox()
+            subscriptions.append(await self._bus.client.subscribe(f"{self._inbox}.*", cb=self._acknowledged))
+            subscriptions.append(await self._bus.client.subscribe(f"relay.{self._bus.service}.wake", cb=self._woken))
+            self._leading = True
+            telemetry.RELAY_LEADER.set(1)
+            log.info("relay_leads", stream=self._stream)
+            await self._publish_for_ever(leader)
+        finally:
+            leader.terminate()
+            for subscription in subscriptions:
+                with suppress(NatsError):
+                    await subscription.unsubscribe()
+
+    def _forget(self) -> None:
+        """Start from the database's word: nothing is in flight, nothing read."""
+        self._rows: dict[int, Row] = {}  # in flight, or behind one that is
+        self._acked: dict[int, int] = {}  # id → stream sequence, not yet marked
+        self._cursor = 0
+        self._checked_at = 0.0
+        self._highest = 0
+        self._first = 1
+        self._doubtful = False
+        self._stalled_until = 0.0
+        self._swept_at = 0.0
+        self._refused: dict[int, str] = {}
+
+    async def _publish_for_ever(self, leader: Leader) -> None:
+        while True:
+            if self._doubtful or time.monotonic() - self._checked_at > CHECK_SECONDS:
+                await self._check_stream(leader)
+            full = await self._read_page(leader) if self._ready() else False
+            await self._settle(leader)
+            await self._send_late_ones()
+            if not full:
+                await self._pause()
+
+    def _ready(self) -> bool:
+        return time.monotonic() >= self._stalled_until and len(self._rows) < AT_ONCE and self._bus.client.is_connected and not self._doubtful
+
+    async def _pause(self) -> None:
+        if not self._acked:
+            try:
+                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+            except TimeoutError:
+                pass
+        self._wake.clear()
+
+    async def _read_page(self, leader: Leader) -> bool:
+        """Take up the next rows. True when there may be more. At the end it starts again from the lowest: ids commit out of order."""
+        found = await leader.fetch(_READ, self._cursor, PAGE)
+        full = len(found) == PAGE
+        self._cursor = found[-1]["id"] if full else 0
+        for record in found:
+            await self._take(record)
+        return full
+
+    async def _take(self, record: asyncpg.Record) -> None:
+        if record["id"] in self._rows or record["id"] in self._acked:
+            return
+        row = Row(record["id"], record["subject"], json.loads(record["headers"]), record["payload"])
+        before = record["waits_for"]
+        if before is None or before in self._acked:
+            self._rows[row.id] = row
+            await self._send(row)
+        elif before in self._rows:
+            self._rows[row.id] = row
+            self._rows[before].follower = row
+        # else: the version before is parked, or not read yet; the next round meets this row again
+
+    async def _send(self, row: Row) -> None:
+        row.sent_at = time.monotonic()
+        headers = row.headers | {"Nats-Expected-Stream": self._stream}
+        try:
+            await self._bus.client.publish(row.subject, row.payload, reply=f"{self._inbox}.{row.id}", headers=headers)
+        except NatsError:  # disconnected: sent again after the reconnection
+            self._stalled_until = time.monotonic() + BACKOFF_SECONDS
+
+    async def _send_late_ones(self) -> None:
+        """What was sent and never acknowledged goes again."""
+        now = time.monotonic()
+        if not self._bus.client.is_connected or now < max(self._stalled_until, self._swept_at + 0.2):
+            return
+        self._swept_at = now
+        for row in [row for row in self._rows.values() if row.sent_at is not None and now - row.sent_at > ACK_SECONDS]:
+            await self._send(row)
+
+    async def _after_reconnect(self) -> None:
+        for row in self._rows.values():
+            if row.sent_at is not None:
+                row.sent_at = 0.0
+        self._doubtful = True
+        self.wake()
+
+    async def _woken(self, _: Msg) -> None:
+        self.wake()
+
+    # --- answers of the stream -----------------------------------------------------------------------------------------------------
+
+    async def _acknowledged(self, answer: Msg) -> None:
+        row = self._rows.get(int(answer.subject.rpartition(".")[2]))
+        if row is None:
+            return
+        if not answer.data:  # 503, no responder: JetStream or the stream is away
+            self._retry_later(row, doubtful=True)
+            return
+        said: dict[str, Any] = json.loads(answer.data)
+        if problem := said.get("error"):
+            self._refuse(row, problem)
+            return
+        sequence = int(said["seq"])
+        if said.get("duplicate"):
+            if sequence < self._first:  # a purged stream still knows the id: it stores it again once its window has passed
+                self._retry_later(row, seconds=30.0)
+                return
+        elif sequence <= self._highest:
+            self._doubtful = True  # the stream counts from a lower number than before: it was recreated, or lost its tail
+        else:
+            self._highest = sequence
+        await self._done(row, sequence)
+
+    async def _done(self, row: Row, sequence: int) -> None:
+        del self._rows[row.id]
+        self._acked[row.id] = sequence
+        telemetry.PUBLISHED.inc()
+        if row.follower is not None:
+            await self._send(row.follower)
+        self._wake.set()
+
+    def _retry_later(self, row: Row, *, seconds: float = BACKOFF_SECONDS, doubtful: bool = False) -> None:
+        row.sent_at = time.monotonic() - ACK_SECONDS + seconds
+        if doubtful:
+            self._stalled_until = time.monotonic() + BACKOFF_SECONDS
+            self._checked_at = 0.0
+
+    def _refuse(self, row: Row, problem: dict[str, Any]) -> None:
+        """A full stream or an overloaded server is weather; only a refusal of the message itself parks its aggregate."""
+        code = int(problem.get("code", 500))
+        if code == 400:
+            self._refused[row.id] = f"{problem.get('err_code')}: {problem.get('description')}"
+        else:
+            log.warning("stream_says_later", stream=self._stream, code=code, reason=problem.get("description"))
+            self._retry_later(row, seconds=1.0)
+
+    async def _settle(self, leader: Leader) -> None:
+        """Write behind the acknowledgements: marks, and parked rows."""
+        if self._acked:
+            acked = dict(self._acked)
+            await leader.execute(_MARK, list(acked), list(acked.values()))
+            for row_id in acked:
+                del self._acked[row_id]
+        for row_id, reason in list(self._refused.items()):
+            await leader.execute(_PARK, row_id, reason)
+            log.error("event_parked", stream=self._stream, outbox_id=row_id, reason=reason)
+            del self._refused[row_id]
+            waiting = self._rows.pop(row_id, None)
+            while waiting is not None and (waiting := waiting.follower) is not None:
+                self._rows.pop(waiting.id, None)
+
+    # --- the stream is a cache -----------------------------------------------------------------------------------------------------
+
+    async def _check_stream(self, leader: Leader) -> None:
+        """Compare the stream with the outbox and publish again what it lacks."""
+        self._checked_at = time.monotonic()
+        await self._report(leader)
+        await self._settle(leader)  # before the stream speaks: what is marked is then at or below its last sequence
+        try:
+            info = await self._bus.client.jetstream(timeout=2).stream_info(self._stream)
+        except (NatsError, JetStreamError, TimeoutError):
+            self._stalled_until = time.monotonic() + BACKOFF_SECONDS
+            self._checked_at = 0.0
+            await leader.fetchval("select 1")
+            await asyncio.sleep(BACKOFF_SECONDS)
+            return
+        kept_after, kept_from = await self._extent(leader, info)
+        self._first = info.state.first_seq if info.state.messages else info.state.last_seq + 1
+        again = await leader.fetchval(_REFILL, kept_after, kept_from)
+        if again or self._doubtful or not self._highest:
+            self._forget_flight()
+            self._highest = info.state.last_seq
+        if again:
+            log.error("stream_refilled", stream=self._stream, events=again, last_seq=info.state.last_seq, first_seq=info.state.first_seq)
+            telemetry.STREAM_REFILLS.inc()
+        self._doubtful = False
+
+    async def _extent(self, leader: Leader, info: StreamInfo) -> tuple[int, int]:
+        """Sequences that the outbox may rely on: above `last`, below `first`, and all of them if the stream is another one, are missing."""
+        created = info.created.isoformat() if hasattr(info.created, "isoformat") else str(info.created)
+        known = await leader.fetchval("select identity from stream_identity where stream = $1", self._stream)
+        if known != created:
+            await leader.execute(
+                "insert into stream_identity values ($1, $2) on conflict (stream) do update set identity = excluded.identity",
+                self._stream, created,
+            )  # fmt: skip
+            if known is not None:
+                return 0, 0
+        first = info.state.first_seq if info.state.messages else info.state.last_seq + 1
+        return info.state.last_seq, first
+
+    def _forget_flight(self) -> None:
+        """Answers to what was sent before no longer count."""
+        self._rows.clear()
+        self._acked.clear()
+        self._cursor = 0
+
+    async def _report(self, leader: Leader) -> None:
+        backlog = await leader.fetchrow(_BACKLOG)
+        assert backlog is not None
+        telemetry.OUTBOX_UNPUBLISHED.set(backlog["unpublished"])
+        telemetry.OUTBOX_PARKED.set(backlog["parked"])
+        telemetry.OUTBOX_OLDEST_SECONDS.set(backlog["oldest"])
+
+
