@@ -1,0 +1,123 @@
+"""Roles, schemas and tables of all services, in one process and in any number of runs.
+
+    python -m deploy.migrate
+
+Policy: expand only. A migration adds what the next version needs and removes nothing that the running one reads, since both run side by
+side during a deployment; what became useless goes one release later.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+ROOT = Path(__file__).parents[1]
+KERNEL = ROOT / "shared" / "migrations"
+EXTENSIONS = ("btree_gist", "pg_trgm", "unaccent")
+_LOCK = 0x1AB0_0001
+
+
+def branches(service: str) -> list[Path]:
+    """Folders with the migrations of a service's schema: the kernel's, and its own when it has one."""
+    own = ROOT / "services" / service / "migrations" / "versions"
+    return [KERNEL, own] if own.is_dir() else [KERNEL]
+
+
+async def migrate(engine: AsyncEngine, passwords: Mapping[str, str]) -> None:
+    """Bring the database up to date for the services named, as its owner. A second run finds nothing to do."""
+    async with engine.connect() as guard:
+        await guard.execute(text("select pg_advisory_lock(:key)"), {"key": _LOCK})
+        await guard.commit()
+        try:
+            await prepare(engine, passwords)
+            for service in passwords:
+                await upgrade(engine, service)
+        finally:
+            await guard.execute(text("select pg_advisory_unlock(:key)"), {"key": _LOCK})
+            await guard.commit()
+
+
+async def prepare(engine: AsyncEngine, passwords: Mapping[str, str]) -> None:
+    """What the owner of the database alone may do: roles, schemas, walls between them, extensions, the shared clock."""
+    async with engine.begin() as tx:
+        known = set(await tx.scalars(text("select rolname from pg_roles")))
+        for role, password in passwords.items():
+            await _prepare_role(tx, role, password, exists=role in known)
+        await _prepare_shared(tx, list(passwords))
+
+
+async def _prepare_role(tx: AsyncConnection, role: str, password: str, *, exists: bool) -> None:
+    await _run(
+        tx,
+        f"{'alter' if exists else 'create'} role {role} login nosuperuser nocreatedb nocreaterole password '{_scram(password)}'",
+        f"grant {role} to current_user with inherit false, set true",
+        f"create schema if not exists {role} authorization {role}",
+        f"revoke all on schema {role} from public",
+        f"alter role {role} set search_path = {role}, extensions",
+    )
+
+
+async def _prepare_shared(tx: AsyncConnection, roles: Sequence[str]) -> None:
+    database = await tx.scalar(text("select quote_ident(current_database())"))
+    everybody = ", ".join(roles)
+    await _run(
+        tx,
+        f"revoke all on database {database} from public",
+        f"grant connect on database {database} to {everybody}",
+        "revoke all on schema public from public",
+        "create schema if not exists extensions",
+        *(f"create extension if not exists {name} schema extensions" for name in EXTENSIONS),
+        "create schema if not exists platform",
+        # One row at most: how far domain time is from real time. Written by the operator, read by all.
+        """create table if not exists platform.clock (
+            only_row boolean primary key default true check (only_row),
+            offset_seconds double precision not null default 0
+        )""",
+        f"grant usage on schema extensions, platform to {everybody}",
+        f"grant select on platform.clock to {everybody}",
+    )
+
+
+async def upgrade(engine: AsyncEngine, service: str) -> None:
+    """Run what is missing of one service's migrations, as the service, all or nothing."""
+    async with engine.begin() as tx:
+        await _run(tx, f"set local role {service}", f"set local search_path = {service}, extensions")
+        await tx.run_sync(_upgrade, service)
+
+
+def _upgrade(connection: Connection, service: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", "\n".join(map(str, branches(service))))
+    config.attributes["connection"] = connection
+    config.attributes["schema"] = service
+    command.upgrade(config, "kernel@head")
+    command.upgrade(config, "heads")
+
+
+async def _run(tx: AsyncConnection, *statements: str) -> None:
+    for statement in statements:
+        await tx.exec_driver_sql(statement)
+
+
+def _scram(password: str) -> str:
+    """The password as PostgreSQL stores it (RFC 5803), so that it is in no statement and in no log."""
+    salt, rounds = os.urandom(16), 4096
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
+
+    def keyed(key: bytes, message: bytes) -> bytes:
+        return hmac.new(key, message, hashlib.sha256).digest()
+
+    stored = hashlib.sha256(keyed(salted, b"Client Key")).digest()
+    parts = (base64.b64encode(part).decode() for part in (salt, stored, keyed(salted, b"Server Key")))
+    return "SCRAM-SHA-256${}:{}${}:{}".format(rounds, *parts)
