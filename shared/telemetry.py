@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Generator, Mapping, MutableMapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -89,7 +89,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.captureWarnings(True)
+    logging.captureWarnings(capture=True)
     for name in _ALREADY_OURS:
         library = logging.getLogger(name)
         library.handlers.clear()
@@ -120,7 +120,7 @@ class IdsOnlyTracer(trace.Tracer):
         return self._inner.start_span(*args, **options | {"record_exception": False, "set_status_on_exception": False})
 
     @contextmanager
-    def start_as_current_span(self, *args: Any, **options: Any) -> Iterator[trace.Span]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def start_as_current_span(self, *args: Any, **options: Any) -> Generator[trace.Span]:  # pyright: ignore[reportIncompatibleMethodOverride]
         options |= {"record_exception": False, "set_status_on_exception": False}
         with self._inner.start_as_current_span(*args, **options) as span:
             try:
@@ -174,21 +174,23 @@ def flush_telemetry() -> None:
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
-REQUESTS = Counter("labo_requests", "Requests answered; code is `ok` or the code of the problem", ["operation", "code"])
-REQUEST_SECONDS = Histogram("labo_request_seconds", "From arrival of a request to its answer", ["operation"], buckets=_LATENCY)
-IN_FLIGHT = Gauge("labo_requests_in_flight", "Requests taken and not yet answered", ["operation"])
-ASKED = Counter("labo_asked", "Requests that this process asked of others, by what came back", ["operation", "code"])
-ASKED_SECONDS = Histogram("labo_asked_seconds", "From asking to the answer, as the asker sees it", ["operation"], buckets=_LATENCY)
+REQUESTS = Counter("labo_requests", "Requests answered; code is `ok` or the code of the problem", ["service", "operation", "code"])
+REQUEST_SECONDS = Histogram("labo_request_seconds", "From arrival of a request to its answer", ["service", "operation"], buckets=_LATENCY)
+REQUESTS_IN_FLIGHT = Gauge("labo_requests_in_flight", "Requests taken and not yet answered", ["service", "operation"])
+ASKED = Counter("labo_asked", "Requests that this process asked of a service, by what came back", ["service", "operation", "code"])
+ASKED_SECONDS = Histogram(
+    "labo_asked_seconds", "From asking to the answer, as the asker sees it", ["service", "operation"], buckets=_LATENCY
+)
 GROUP_SIZE = Histogram(
     "labo_group_size", "Requests that shared one grouped commit", ["operation"], buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
 
-OUTBOX_UNPUBLISHED = Gauge("labo_outbox_unpublished", "Events committed and not yet acknowledged by their stream", ["stream"])
-OUTBOX_OLDEST = Gauge("labo_outbox_oldest_seconds", "Age of the oldest unpublished event; 0 when there is none", ["stream"])
-OUTBOX_PARKED = Gauge("labo_outbox_parked", "Events that the broker refused for good; their aggregate waits for a human", ["stream"])
-PUBLISHED = Counter("labo_outbox_published", "Events acknowledged by their stream", ["stream"])
-RELAY_LEADER = Gauge("labo_relay_leader", "1 while this process publishes for its service", ["stream"])
-REFILLS = Counter("labo_stream_refills", "Times a stream was found wiped or short and was filled again from the outbox", ["stream"])
+OUTBOX_UNPUBLISHED = Gauge("labo_outbox_unpublished", "Events committed and not yet acknowledged by their stream")
+OUTBOX_OLDEST_SECONDS = Gauge("labo_outbox_oldest_seconds", "Age of the oldest unpublished event; 0 when there is none")
+OUTBOX_PARKED = Gauge("labo_outbox_parked", "Events that the broker refused for good; their aggregate waits for a human")
+PUBLISHED = Counter("labo_outbox_published", "Events acknowledged by their stream")
+RELAY_LEADER = Gauge("labo_relay_leader", "1 while this process publishes for its service")
+STREAM_REFILLS = Counter("labo_stream_refills", "Times a stream was found wiped or short and was filled again from the outbox")
 
 CONSUMED = Counter("labo_consumed", "Deliveries by result: applied, duplicate, stale, retried, parked", ["consumer", "type", "result"])
 CONSUMER_LOOP = Gauge("labo_consumer_loop_timestamp_seconds", "Unix time of the last successful round of a consumer", ["consumer"])

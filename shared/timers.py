@@ -94,6 +94,20 @@ _FAILED = text(
     """
 )
 
+_RELEASE = text(
+    """
+    update timer set parked_at = null, retry_at = null, first_failed_at = null, attempts = 0
+    where key = :key and parked_at is not null
+    """
+)
+
+_BEAT = text(
+    """
+    insert into heartbeat (name, beat_at) values (:name, clock_timestamp())
+    on conflict (name) do update set beat_at = excluded.beat_at
+    """
+)
+
 _STATES = text(
     """
     select count(*) filter (where parked_at is null and due_at > :now) as waiting,
@@ -121,24 +135,14 @@ async def cancel_timer(tx: AsyncConnection, key: str) -> None:
 
 async def release_timer(tx: AsyncConnection, key: str) -> bool:
     """Try a parked timer again, with a new 15 minutes of patience. False when none is parked under this key."""
-    released = await tx.execute(
-        text(
-            "update timer set parked_at = null, retry_at = null, first_failed_at = null, attempts = 0 where key = :key and parked_at is not null"
-        ),
-        {"key": key},
-    )
+    released = await tx.execute(_RELEASE, {"key": key})
     return released.rowcount == 1
 
 
 async def beat(database: Database, name: str) -> None:
     """Say that a loop lives. The alarm is raised after 3 min of silence, for daily sweeps after 26 h (C7)."""
     async with database.begin() as tx:
-        await tx.execute(
-            text(
-                "insert into heartbeat (name, beat_at) values (:name, clock_timestamp()) on conflict (name) do update set beat_at = excluded.beat_at"
-            ),
-            {"name": name},
-        )
+        await tx.execute(_BEAT, {"name": name})
     telemetry.HEARTBEAT.labels(name).set(time.time())
 
 
@@ -229,8 +233,9 @@ class TimerPoller:
             telemetry.bound(timer=timer.key),
             telemetry.tracer.start_as_current_span(f"timer {timer.kind}", context=telemetry.context_from(parent)),
         ):
+            limit = asyncio.timeout(HANDLER_SECONDS)
             try:
-                async with asyncio.timeout(HANDLER_SECONDS) as limit:
+                async with limit:
                     await handler(timer, tx)
             except TimeoutError as late:
                 if limit.expired():
