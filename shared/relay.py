@@ -328,7 +328,7 @@ class Relay:
 
     async def _extent(self, leader: Leader, info: StreamInfo) -> tuple[int, int]:
         """Sequences that the outbox may rely on: above `last`, below `first`, and all of them if the stream is another one, are missing."""
-        created = info.created.isoformat() if hasattr(info.created, "isoformat") else str(info.created)
+        created = str(info.created)
         known = await leader.fetchval("select identity from stream_identity where stream = $1", self._stream)
         if known != created:
             await leader.execute(

@@ -281,7 +281,9 @@ def replays(heard: Sequence[consumers.Consumer]) -> Timers:
 class WebServer(uvicorn.Server):
     """uvicorn without its own signal handlers; `finished` is set when it has answered its last request."""
 
-    finished: asyncio.Event
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.finished = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -294,7 +296,6 @@ def start_web(application: ASGIApp, host: str, port: int) -> WebServer:
         application, host=host, port=port, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10, server_header=False
     )
     server = WebServer(config)
-    server.finished = asyncio.Event()
 
     async def serve() -> None:
         try:
