@@ -1,6 +1,6 @@
 """Roles, schemas and tables of all services, in one process and in any number of runs.
 
-    python -m deploy.migrate
+    python -m deploy.migrate --secrets DIR
 
 Policy: expand only. A migration adds what the next version needs and removes nothing that the running one reads, since both run side by
 side during a deployment; what became useless goes one release later.
@@ -8,17 +8,26 @@ side during a deployment; what became useless goes one release later.
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import base64
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from pydantic import SecretStr
+from sqlalchemy import URL, Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from deploy.accounts import Secrets
+from deploy.embedded import ADMIN_ROLE
+from shared.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 KERNEL = ROOT / "shared" / "migrations"
@@ -32,18 +41,24 @@ def branches(service: str) -> list[Path]:
     return [KERNEL, own] if own.is_dir() else [KERNEL]
 
 
-async def migrate(engine: AsyncEngine, passwords: Mapping[str, str]) -> None:
-    """Bring the database up to date for the services named, as its owner. A second run finds nothing to do."""
+@asynccontextmanager
+async def alone(engine: AsyncEngine) -> AsyncGenerator[None]:
+    """Two runs at the same time take turns."""
     async with engine.connect() as guard:
         await guard.execute(text("select pg_advisory_lock(:key)"), {"key": _LOCK})
-        await guard.commit()
-        try:
-            await prepare(engine, passwords)
-            for service in passwords:
-                await upgrade(engine, service)
-        finally:
-            await guard.execute(text("select pg_advisory_unlock(:key)"), {"key": _LOCK})
-            await guard.commit()
+        await guard.commit()  # the lock is the session's: it stays, and no transaction does
+        yield
+
+
+async def migrate(engine: AsyncEngine, passwords: Mapping[str, str]) -> None:
+    """Bring the database up to date for the services named, as its owner. A second run finds nothing to do.
+
+    The engine must not keep connections (`NullPool`): the lock goes with its session.
+    """
+    async with alone(engine):
+        await prepare(engine, passwords)
+        for service in passwords:
+            await upgrade(engine, service)
 
 
 async def prepare(engine: AsyncEngine, passwords: Mapping[str, str]) -> None:
@@ -90,7 +105,8 @@ async def _prepare_shared(tx: AsyncConnection, roles: Sequence[str]) -> None:
 async def upgrade(engine: AsyncEngine, service: str) -> None:
     """Run what is missing of one service's migrations, as the service, all or nothing."""
     async with engine.begin() as tx:
-        await _run(tx, f"set local role {service}", f"set local search_path = {service}, extensions")
+        # Rather fail and be run again than queue behind a long transaction with every request of the service behind us.
+        await _run(tx, f"set local role {service}", f"set local search_path = {service}, extensions", "set local lock_timeout = '5s'")
         await tx.run_sync(_upgrade, service)
 
 
@@ -121,3 +137,36 @@ def _scram(password: str) -> str:
     stored = hashlib.sha256(keyed(salted, b"Client Key")).digest()
     parts = (base64.b64encode(part).decode() for part in (salt, stored, keyed(salted, b"Server Key")))
     return "SCRAM-SHA-256${}:{}${}:{}".format(rounds, *parts)
+
+
+def engine_of(settings: Settings, database: str) -> AsyncEngine:
+    """The owner's, without the time limits of a service: a migration may take its time, and another one in progress is waited for."""
+    password = settings.postgres_password.get_secret_value()
+    url = URL.create("postgresql+asyncpg", settings.service, password, settings.postgres_host, settings.postgres_port, database)
+    return create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 5})
+
+
+async def _create_database(engine: AsyncEngine, name: str) -> None:
+    async with alone(engine), engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        if not await connection.scalar(text("select true from pg_database where datname = :name"), {"name": name}):
+            await connection.exec_driver_sql(f'create database "{name}"')
+
+
+async def run(settings: Settings, passwords: Mapping[str, str]) -> None:
+    """All of it: database, roles, schemas, tables. `settings` are the owner's."""
+    server, database = engine_of(settings, "postgres"), engine_of(settings, settings.postgres_database)
+    await _create_database(server, settings.postgres_database)
+    await migrate(database, passwords)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Connects as the owner `labo` (`LABO_POSTGRES_…`); a role's password is in `<secrets>/<service>/labo_postgres_password`."""
+    parser = argparse.ArgumentParser(prog="migrate", description="Roles, schemas and tables of all services")
+    parser.add_argument("--secrets", type=Path, required=True, help="folder with one folder of secrets per service")
+    secrets = Secrets(parser.parse_args(arguments).secrets)
+    asyncio.run(run(Settings(service=ADMIN_ROLE, postgres_password=SecretStr(secrets.postgres(ADMIN_ROLE))), secrets.all_postgres()))
+
+
+if __name__ == "__main__":
+    main()

@@ -2,20 +2,27 @@
 
 Spoken to the server as JSON, since the client's own types lag behind what the server knows.
 
-    python -m deploy.topology apply|diff|watch
+    python -m deploy.topology apply|diff|watch [--profile production]
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import nats as nats_client
 import yaml
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from shared.bus import connection_options
+from shared.settings import Settings as ProcessSettings
+from shared.telemetry import configure_logging, log
 
 Profile = Literal["embedded", "production"]
 TOPOLOGY_FILE = Path(__file__).with_name("topology.yml")
@@ -150,10 +157,12 @@ def _differences(wanted: Settings, found: Settings) -> Iterator[str]:
 
 def _same(wanted: Any, found: Any) -> bool:
     """The server adds members of its own; only what we say counts. It leaves out what is zero or empty."""
-    if isinstance(wanted, Mapping):
-        return isinstance(found, Mapping) and all(_same(value, found.get(name)) for name, value in wanted.items())
-    if isinstance(wanted, list):
-        return isinstance(found, list) and len(wanted) == len(found) and all(map(_same, wanted, found))
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        said, has = cast("Settings", wanted), cast("Settings", found)
+        return all(_same(value, has.get(name)) for name, value in said.items())
+    if isinstance(wanted, list) and isinstance(found, list):
+        ours, theirs = cast("list[Any]", wanted), cast("list[Any]", found)
+        return len(ours) == len(theirs) and all(map(_same, ours, theirs))
     return wanted == found or (not wanted and not found)
 
 
@@ -174,34 +183,98 @@ async def gaps(nats: Client, topology: Topology) -> list[Gap]:
     """Where server and file differ, streams first. What the server has beyond the file is nobody's business here."""
     jetstream = JetStream(nats)
     items: list[Stream | Durable] = [*topology.streams, *topology.durables]
-
-    async def look(item: Stream | Durable) -> Gap | None:
-        found = await (jetstream.stream(item.name) if isinstance(item, Stream) else jetstream.durable(item))
-        if found is None:
-            return Gap(item, missing=True)
-        changes = tuple(_differences(item.settings, found))
-        return Gap(item, missing=False, changes=changes) if changes else None
-
-    return [gap for gap in await asyncio.gather(*map(look, items)) if gap]
+    return [gap for gap in await asyncio.gather(*(_gap(jetstream, item) for item in items)) if gap]
 
 
-async def close(nats: Client, found: list[Gap]) -> None:
-    """Bring the server to what the file says for these: create, or update in place."""
+async def _gap(jetstream: JetStream, item: Stream | Durable) -> Gap | None:
+    found = await (jetstream.stream(item.name) if isinstance(item, Stream) else jetstream.durable(item))
+    if found is None:
+        return Gap(item, missing=True)
+    changes = tuple(_differences(item.settings, found))
+    return Gap(item, missing=False, changes=changes) if changes else None
+
+
+async def close(nats: Client, gap: Gap) -> None:
+    """Bring the server to what the file says for this one: create it, or update it in place."""
     jetstream = JetStream(nats)
-    for gap in found:
-        if isinstance(gap.item, Stream):
-            await jetstream.put_stream(gap.item, exists=not gap.missing)
-        else:
-            await jetstream.put_durable(gap.item)
+    if isinstance(gap.item, Stream):
+        await jetstream.put_stream(gap.item, exists=not gap.missing)
+    else:
+        await jetstream.put_durable(gap.item)
 
 
 async def apply(nats: Client, topology: Topology) -> list[str]:
     """Create or update all of it; the lines say what had to be done."""
     found = await gaps(nats, topology)
-    await close(nats, found)
+    for gap in found:
+        await close(nats, gap)
     return [str(gap) for gap in found]
 
 
 async def diff(nats: Client, topology: Topology) -> list[str]:
     """Lines for a person; none when server and file agree."""
     return [str(gap) for gap in await gaps(nats, topology)]
+
+
+async def watch(nats: Client, topology: Topology, every: float = 2.0) -> None:
+    """For ever: make again what has gone missing, and say so.
+
+    A new durable starts at the stream's first message, which inbox and cursors always cover: nothing is skipped, no effect repeats.
+    What merely differs is told and left alone, or an older watcher would undo a newer `apply`.
+    """
+    told: set[str] = set()
+    while True:
+        try:
+            found = await gaps(nats, topology)
+            for gap in found:
+                await _keep(nats, gap, told)
+            told.intersection_update(map(str, found))
+        except (NatsError, TimeoutError) as away:
+            log.warning("topology_unseen", error=f"{type(away).__name__}: {away}")
+        await asyncio.sleep(every)
+
+
+async def _keep(nats: Client, gap: Gap, told: set[str]) -> None:
+    kind = type(gap.item).__name__.lower()
+    if not gap.missing:
+        if str(gap) not in told:
+            log.warning("topology_differs", kind=kind, name=gap.item.name, changes=gap.changes)
+    else:
+        try:
+            await close(nats, gap)
+            log.warning("topology_recreated", kind=kind, name=gap.item.name)
+        except TopologyRefused as refused:
+            if str(gap) not in told:
+                log.error("topology_refused", kind=kind, name=gap.item.name, error=str(refused))
+    told.add(str(gap))
+
+
+async def _main(verb: str, profile: Profile, settings: ProcessSettings) -> int:
+    topology = Topology.read(profile)
+    nats = await nats_client.connect(**connection_options(settings, "topology"))
+    try:
+        if verb == "watch":
+            await watch(nats, topology)
+        lines = await (apply if verb == "apply" else diff)(nats, topology)
+        print("\n".join(lines) or "nothing to do: server and file agree")
+        return 1 if lines and verb == "diff" else 0
+    finally:
+        await nats.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Connects as the user `topology`, told by `LABO_NATS_URL` and `LABO_SECRETS_DIR` (or `LABO_NATS_PASSWORD`)."""
+    parser = argparse.ArgumentParser(prog="topology", description="Streams and durables of topology.yml")
+    parser.add_argument("verb", choices=["apply", "diff", "watch"], help="diff exits with 1 when something differs")
+    parser.add_argument("--profile", choices=["embedded", "production"])
+    asked = parser.parse_args(arguments)
+    settings = ProcessSettings(service="topology")
+    configure_logging("topology", settings.log_level)
+    try:
+        return asyncio.run(_main(asked.verb, asked.profile or settings.environment, settings))
+    except KeyboardInterrupt:
+        return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

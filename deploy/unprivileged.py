@@ -56,7 +56,7 @@ def place(wanted: Path, programs: Path) -> Place:
     _folder(folder)
     reachable = programs if _reaches(account, folder, programs) else _copied(programs, root)
     if not _reaches(account, folder, reachable):
-        raise SetupError(f"the account {account.name}, which runs PostgreSQL when Lab-O is started as root, can reach neither {wanted} nor {folder}")
+        raise SetupError(f"{account.name}, which runs PostgreSQL when Lab-O is started as root, can reach neither {wanted} nor {folder}")
     notice = f"PostgreSQL runs as {account.name}, which cannot reach {wanted}: its data is under {folder} instead."
     return Place(folder, reachable, account, notice)
 
@@ -70,9 +70,11 @@ def _account() -> Account:
         if entry.pw_uid != 0:
             return Account(name, entry.pw_uid, entry.pw_gid)
     try:
-        subprocess.run(["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "labo"], check=True, capture_output=True)
+        create = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "labo"]
+        subprocess.run(create, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as failed:
-        raise SetupError("PostgreSQL refuses to run as root and no account could be created for it: start Lab-O as an ordinary user") from failed
+        message = "PostgreSQL refuses to run as root and no account could be created for it: start Lab-O as an ordinary user"
+        raise SetupError(message) from failed
     entry = pwd.getpwnam("labo")
     return Account("labo", entry.pw_uid, entry.pw_gid)
 
@@ -95,7 +97,7 @@ def _reaches(account: Account, folder: Path, programs: Path) -> bool:
 
 def _temporary_root(wanted: Path) -> Path:
     """The same folder at each start, so that data is kept; refused when somebody else made it first."""
-    root = Path("/var/tmp") / f"labo-{hashlib.sha256(str(wanted).encode()).hexdigest()[:12]}"
+    root = Path("/var/tmp") / f"labo-{hashlib.sha256(str(wanted).encode()).hexdigest()[:12]}"  # noqa: S108 - its owner is checked below
     if not root.parent.is_dir():
         root = Path(tempfile.gettempdir()) / root.name
     root.mkdir(mode=0o711, exist_ok=True)

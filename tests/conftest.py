@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import asyncpg
 import nats as nats_client
@@ -29,7 +29,8 @@ from sqlalchemy.pool import NullPool
 
 from deploy import topology
 from deploy.accounts import NATS_USERS, SERVICES, configuration
-from deploy.embedded import ADMIN_ROLE, HOST, NatsServer, PostgresServer
+from deploy.child import HOST
+from deploy.embedded import ADMIN_ROLE, NatsServer, PostgresServer
 from deploy.migrate import prepare, upgrade
 from shared import clock
 from shared.database import Database
@@ -47,7 +48,7 @@ async def eventually(check: Callable[[], T | Awaitable[T]], within: float = 10.0
     while True:
         try:
             answer = check()
-            result = await answer if inspect.isawaitable(answer) else answer
+            result = cast("T", await answer if inspect.isawaitable(answer) else answer)
             if result:
                 return result
             failure: BaseException = AssertionError(f"still {result!r} after {within} s")
@@ -65,7 +66,7 @@ def eventually_fixture() -> Callable[..., Awaitable[Any]]:
 
 
 @pytest.fixture(autouse=True)
-def _real_time() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+def _real_time() -> Iterator[None]:
     yield
     clock.shift(timedelta(0), "embedded")
 
@@ -88,13 +89,16 @@ class Postgres:
     template: str = "template_labo"
 
     def url(self, role: str, database: str) -> URL:
-        return URL.create("postgresql+asyncpg", username=role, password=PASSWORDS[role], host=HOST, port=self.server.port, database=database)
+        return URL.create("postgresql+asyncpg", role, PASSWORDS[role], HOST, self.server.port, database)
 
     def engine(self, role: str, database: str) -> AsyncEngine:
         return create_async_engine(self.url(role, database), poolclass=NullPool)
 
+    async def connect(self, role: str, database: str, password: str | None = None) -> asyncpg.Connection[asyncpg.Record]:
+        return await asyncpg.connect(host=HOST, port=self.server.port, user=role, password=password or PASSWORDS[role], database=database)
+
     async def admin(self, statement: str) -> None:
-        connection = await asyncpg.connect(host=HOST, port=self.server.port, user=ADMIN_ROLE, password=PASSWORDS[ADMIN_ROLE], database="postgres")
+        connection = await self.connect(ADMIN_ROLE, "postgres")
         try:
             await connection.execute(statement)
         finally:
@@ -121,7 +125,7 @@ def postgres(servers_folder: Path) -> Iterator[Postgres]:
         asyncio.run(running.build_template())
         yield running
     finally:
-        server.kill()
+        server.stop()
 
 
 _numbers = itertools.count(1)
