@@ -1,0 +1,217 @@
+"""What the tests of booking start from, and how they speak to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from services.booking.seats import handlers, queries
+from services.booking.seats.domain import Session
+from shared import clock
+from shared.bus import Caller
+from shared.consumers import Received
+from shared.contracts.booking import Booking, BookingState, BookSeat, CancelBooking
+from shared.contracts.catalog import (
+    ActivityType,
+    DeliveryMode,
+    Period,
+    SessionCancelled,
+    SessionRescheduled,
+    SessionScheduled,
+    SessionState,
+)
+from shared.contracts.messages import Envelope
+from shared.database import Database
+from shared.errors import Refused
+from shared.inbox import Delivery
+from shared.outbox import uuid7
+from shared.requests import Order
+
+ALICE, BOB, CAROL = uuid4(), uuid4(), uuid4()
+OPERATOR = Caller("operator", frozenset({"operator"}))
+
+STARTS_AT = datetime(2027, 3, 18, 13, tzinfo=UTC)  # Thursday 18 March 2027, 14:00 in Paris
+THE_DAY_BEFORE = STARTS_AT - timedelta(days=1)
+A_MONTH_BEFORE = STARTS_AT - timedelta(days=30)
+
+
+# --- pure --------------------------------------------------------------------------------------------------------------------------------
+
+
+def a_session(
+    *,
+    capacity: int = 10,
+    held: int = 0,
+    waiting: int = 0,
+    sequence: int = 100,
+    status: str = "scheduled",
+    starts_at: datetime = STARTS_AT,
+    cutoff: datetime | None = None,
+) -> Session:
+    return Session(
+        session_id=uuid4(),
+        starts_at=starts_at,
+        cancellation_cutoff=cutoff or starts_at - timedelta(hours=24),
+        status=status,  # pyright: ignore[reportArgumentType] - one of the two
+        capacity=capacity,
+        held=held,
+        waiting=waiting,
+        sequence=sequence,
+        catalog_version=1,
+    )
+
+
+def a_place(session: Session, state: BookingState, *, agent_id: UUID = ALICE, sequence: int = 7, version: int = 1) -> Booking:
+    return Booking(
+        booking_id=uuid4(),
+        session_id=session.session_id,
+        agent_id=agent_id,
+        state=state,
+        session_sequence=sequence,
+        version=version,
+        booked_at=A_MONTH_BEFORE,
+    )
+
+
+# --- catalog ---------------------------------------------------------------------------------------------------------------------------
+
+
+def in_days(days: float) -> datetime:
+    return clock.now() + timedelta(days=days)
+
+
+def catalog_says(
+    session_id: UUID,
+    *,
+    version: int = 1,
+    capacity: int = 10,
+    starts_at: datetime | None = None,
+    status: str = "scheduled",
+    activity_type: ActivityType = ActivityType.INNOVATION_THURSDAY,
+) -> SessionScheduled | SessionRescheduled | SessionCancelled:
+    """The event of catalog that this version of a session would come with."""
+    start = starts_at or in_days(30)
+    local = start.astimezone(clock.PARIS).replace(tzinfo=None)
+    hour = timedelta(hours=1)
+    periods = (Period(local_start=local, local_end=local + hour, starts_at=start, ends_at=start + hour),)
+    state = SessionState(
+        session_id=session_id,
+        version=version,
+        activity_id=uuid4(),
+        activity_type=activity_type,
+        title="Le nudge dans les courriers",
+        summary="Ce qui aide à répondre à temps.",
+        theme="design",
+        delivery_mode=DeliveryMode.IN_PERSON,
+        venue=None,
+        periods=periods,
+        capacity=capacity,
+        status=status,  # pyright: ignore[reportArgumentType] - one of the two
+        cancellation_reason="intervenant souffrant" if status == "cancelled" else None,
+    )
+    if status == "cancelled":
+        return SessionCancelled(version=version, session_id=session_id, session=state, reason="intervenant souffrant")
+    if version == 1:
+        return SessionScheduled(version=version, session_id=session_id, session=state)
+    return SessionRescheduled(version=version, session_id=session_id, session=state, previous_periods=periods, previous_capacity=capacity)
+
+
+async def hear(database: Database, event: SessionScheduled | SessionRescheduled | SessionCancelled) -> None:
+    """Straight into the handler, in a transaction of its own."""
+    envelope = Envelope.of(event, event_id=uuid7(), time=datetime.now(UTC))
+    received = Received(event, envelope, Delivery("EVT_CATALOG", 1, f"{event.subject}.{event.session_id}", {}, b""))
+    async with database.begin() as tx:
+        await handlers.follow_session(received, tx)
+
+
+async def given_session(database: Database, *, capacity: int = 10, starts_at: datetime | None = None) -> UUID:
+    session_id = uuid7()
+    await hear(database, catalog_says(session_id, capacity=capacity, starts_at=starts_at))
+    return session_id
+
+
+# --- agents --------------------------------------------------------------------------------------------------------------------------------
+
+
+def agent(agent_id: UUID, key: str | None = None) -> Caller:
+    return Caller(str(agent_id), frozenset({"agent"}), idempotency_key=key)
+
+
+def an_order(session_id: UUID, agent_id: UUID | None = None) -> Order[BookSeat]:
+    who = agent_id or uuid4()
+    return Order(BookSeat(session_id=session_id, agent_id=who), agent(who))
+
+
+async def book_together(database: Database, orders: Sequence[Order[BookSeat]]) -> Sequence[Booking | Refused]:
+    async with database.begin() as tx:
+        return await handlers.book_seats(orders, tx)
+
+
+async def book(database: Database, session_id: UUID, agent_id: UUID | None = None) -> Booking:
+    """One order in a transaction of its own; a refusal is raised."""
+    (answer,) = await book_together(database, [an_order(session_id, agent_id)])
+    if isinstance(answer, Refused):
+        raise answer
+    return answer
+
+
+async def cancel(database: Database, booking: Booking, caller: Caller | None = None, *, expected_version: int | None = None) -> Booking:
+    request = CancelBooking(booking_id=booking.booking_id, expected_version=expected_version)
+    async with database.begin() as tx:
+        return await handlers.cancel_booking(request, caller or agent(booking.agent_id), tx)
+
+
+# --- what is there afterwards ------------------------------------------------------------------------------------------------------------
+
+
+async def now_of(database: Database, booking: Booking) -> Booking:
+    async with database.connect() as connection:
+        found = await queries.booking(connection, booking.booking_id)
+    assert found is not None
+    return found
+
+
+async def counters(database: Database, session_id: UUID) -> tuple[int, int, int]:
+    """Capacity, held, waiting."""
+    async with database.connect() as connection:
+        (found,) = await queries.availability(connection, [session_id])
+    return found.capacity, found.held, found.waiting
+
+
+async def places(database: Database, session_id: UUID, state: BookingState) -> int:
+    async with database.connect() as connection:
+        statement = text("select count(*) from booking where session_id = :session_id and state = :state")
+        return await connection.scalar(statement, {"session_id": session_id, "state": state.value}) or 0
+
+
+async def told(database: Database, booking: Booking) -> list[str]:
+    """The facts recorded of a place, in the order of their versions."""
+    async with database.connect() as connection:
+        subjects = await connection.scalars(
+            text("select subject from outbox where aggregate_id = :id order by aggregate_version"), {"id": booking.booking_id}
+        )
+        return [subject.split(".")[2] for subject in subjects]
+
+
+async def findings(database: Database) -> set[str]:
+    async with database.connect() as connection:
+        return {finding.code for finding in await queries.audit(connection, clock.now())}
+
+
+async def nothing_is_wrong(database: Database) -> None:
+    """The counters agree with the rows, the queue was respected, and every change of a place was told once (versions 1..n)."""
+    assert await findings(database) == set()
+    async with database.connect() as connection:
+        untold = await connection.execute(
+            text(
+                """
+                select booking_id from booking left join outbox on aggregate_type = 'booking' and aggregate_id = booking_id
+                group by booking_id, version
+                having array_agg(aggregate_version order by outbox.id) <> array(select generate_series(1, version))
+                """
+            )
+        )
+        assert untold.all() == []
