@@ -27,15 +27,27 @@ from prometheus_client import Counter, Gauge, Histogram
 
 # --- logs ----------------------------------------------------------------------------------------------------------------------------
 
+# Until `configure_logging` (tests, commands): short lines. The library's default prints the local variables of every frame.
+if not structlog.is_configured():
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
+        ]
+    )
+
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("labo")
 bound = structlog.contextvars.bound_contextvars
 """`with bound(event_id=…):` puts ids on every line logged inside the block."""
 
-# Error texts quote what was refused: rows (Postgres), parameters (SQLAlchemy), inputs (Pydantic). The last resort is for addresses.
-_PRIVATE = re.compile(
-    r"(?<=DETAIL:  ).*|(?<=\[parameters: ).*|(?<=input_value=).*?(?=, input_type)|[^\s@<>\"'=(,;:/]+@[^\s@<>\"'),;/]+\.[a-z]{2,}",
-    re.IGNORECASE,
+# Error texts quote what was refused: rows (Postgres), parameters (SQLAlchemy, asyncpg), inputs (Pydantic), addresses (SMTP).
+_QUOTED = re.compile(
+    r"(DETAIL:  |\[parameters: |input_value=|invalid input (?:syntax for type [a-z ]+|for query argument \$\d+): ).*?(?=, input_type=|$)",
+    re.MULTILINE,
 )
+_ADDRESS = re.compile(r"[^\s@<>\"'=(,;:/]+@[^\s@<>\"'),;/]+\.[a-z]{2,}", re.IGNORECASE)
 
 _ALREADY_OURS = ("uvicorn", "uvicorn.error", "uvicorn.access", "faststream", "nats", "sqlalchemy", "alembic", "asyncio")
 _CHATTY = ("uvicorn.access", "httpx", "httpx2", "httpcore", "httpcore2")  # their lines hold whole URLs, sign-in codes included
@@ -43,7 +55,7 @@ _CHATTY = ("uvicorn.access", "httpx", "httpx2", "httpcore", "httpcore2")  # thei
 
 def hide_private(text: str) -> str:
     """A text of an error without the data it quotes."""
-    return _PRIVATE.sub("…", text)
+    return _ADDRESS.sub("…", _QUOTED.sub(r"\1…", text))
 
 
 def _only_ids(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Mapping[str, Any]:
@@ -131,8 +143,11 @@ class IdsOnlyTracer(trace.Tracer):
 
 
 class _IdsOnlyProvider(trace.TracerProvider):
+    def __init__(self, inner: trace.TracerProvider) -> None:
+        self._inner = inner
+
     def get_tracer(self, *args: Any, **options: Any) -> trace.Tracer:
-        return IdsOnlyTracer(trace.get_tracer(*args, **options))
+        return IdsOnlyTracer(self._inner.get_tracer(*args, **options))
 
 
 tracer = IdsOnlyTracer(trace.get_tracer("labo"))
@@ -148,7 +163,7 @@ def configure_tracing(service: str, otlp_endpoint: str | None = None) -> None:
     trace.set_tracer_provider(provider)
     propagate.set_global_textmap(_PROPAGATOR)
     if otlp_endpoint:
-        AsyncPGInstrumentor(capture_parameters=False).instrument(tracer_provider=_IdsOnlyProvider())
+        AsyncPGInstrumentor(capture_parameters=False).instrument(tracer_provider=_IdsOnlyProvider(provider))
 
 
 def traceparent() -> str | None:
@@ -200,5 +215,5 @@ TIMERS = Gauge("labo_timers", "Timers by state: waiting, overdue (due for more t
 TIMERS_FIRED = Counter("labo_timers_fired", "Runs of timers by result: done, retried, parked", ["kind", "result"])
 HEARTBEAT = Gauge("labo_heartbeat_timestamp_seconds", "Unix time of the last beat of a loop that must not fall silent", ["name"])
 
-MAILS = Gauge("labo_mails", "Mails by state", ["state"])
+MAILS = Gauge("labo_mails", "Mails by state of delivery", ["state"])
 CLOCK_OFFSET = Gauge("labo_clock_offset_seconds", "How far domain time is from real time; 0 in production")
