@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ ReplyT = TypeVar("ReplyT", bound=Message)
 
 AT_ONCE = 256  # requests in work per process; more are answered `busy` at once instead of queueing past their deadline
 LONGEST_KEY = 200
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # JSON allows it, Postgres does not: a wrong request, not a failure of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +304,8 @@ def read_order(kind: type[RequestT], headers: dict[str, str], body: bytes) -> Or
     key = headers.get(KEY)
     if key and len(key) > LONGEST_KEY:
         raise InvalidRequest(f"an idempotency key has at most {LONGEST_KEY} characters")
+    if NUL.search(body):
+        raise InvalidRequest("a text holds the character U+0000")
     try:
         if (deadline := headers.get(DEADLINE)) and float(deadline) < time.time():
             raise DeadlineExceeded("the deadline had passed before work began")
