@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -59,12 +60,15 @@ def an_activity(**changed: Any) -> Activity:
 
 
 def a_venue(capacity: int = 12, closed: Sequence[int] = ()) -> Venue:
-    sheet = VenueSheet(venue_id=uuid4(), name="Salle des machines", address="1 rue du Test", city="Foix", department="09", step_free_access=True)
+    sheet = VenueSheet(
+        venue_id=uuid4(), name="Salle des machines", address="1 rue du Test", city="Foix", department="09", step_free_access=True
+    )
     return Venue(sheet=sheet, capacity=capacity, closed_weekdays=frozenset(closed))
 
 
 def an_order(**changed: Any) -> ScheduleSession:
-    return ScheduleSession(**{"session_id": uuid4(), "activity_id": uuid4(), "periods": (PITCH,), "capacity": 12} | changed)
+    given: dict[str, Any] = {"session_id": uuid4(), "activity_id": uuid4(), "periods": (PITCH,), "capacity": 12}
+    return ScheduleSession(**given | changed)
 
 
 def a_draft_only(activity: Activity) -> Activity:
@@ -115,12 +119,15 @@ async def told(catalog: Database) -> list[tuple[str, int]]:
         return [(fact, version) for fact, version in rows]
 
 
+async def payloads(catalog: Database) -> list[dict[str, Any]]:
+    """The bodies of the outbox, in order."""
+    async with catalog.connect() as connection:
+        return [json.loads(body) for body in await connection.scalars(text("select payload from outbox order by id"))]
+
+
 def shift_to(moment: datetime) -> None:
     clock.shift(moment - datetime.now(UTC), "embedded")
 
 
 def days(number: float) -> timedelta:
     return timedelta(days=number)
-
-
-Open = Callable[[str], Any]

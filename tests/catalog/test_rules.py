@@ -1,5 +1,7 @@
 """Rules of the programme, without any server."""
 
+# ruff: noqa: DTZ001 - wall-clock times have no offset, that is their point (T1)
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
@@ -19,7 +21,7 @@ PARIS = ZoneInfo("Europe/Paris")
 
 
 def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # pyright: ignore[reportArgumentType]
+    return datetime(*parts, tzinfo=UTC)
 
 
 def a_session(**changed: object) -> SessionState:
@@ -28,7 +30,7 @@ def a_session(**changed: object) -> SessionState:
     return state.model_copy(update=changed)
 
 
-# --- T1: local time and zone make the instant ----------------------------------------------------------------------------------------
+# --- T1: local time and zone make the instant ------------------------------------------------------------------------------------------
 
 
 def test_T1_the_same_wall_time_before_and_after_the_change_of_28_march_is_an_hour_apart_in_utc() -> None:
@@ -89,7 +91,9 @@ def test_T1_a_year_nobody_means_is_refused(year: int) -> None:
 
 
 def test_T1_periods_follow_each_other_and_may_touch() -> None:
-    derived = domain.derive([local("2027-03-16", "09:00", "12:00"), local("2027-03-16", "12:00", "17:00"), local("2027-04-13", "09:00", "17:00")])
+    derived = domain.derive(
+        [local("2027-03-16", "09:00", "12:00"), local("2027-03-16", "12:00", "17:00"), local("2027-04-13", "09:00", "17:00")]
+    )
 
     assert [period.local_start.hour for period in derived] == [9, 12, 9]
 
@@ -137,7 +141,7 @@ def test_T1_only_the_hour_that_is_skipped_in_march_is_moved(start: datetime) -> 
         assert not period.moved_forward
 
 
-# --- a session fits its place ------------------------------------------------------------------------------------------------------------
+# --- a session fits its place ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_session_starts_at_version_1_with_its_derived_periods() -> None:
@@ -187,7 +191,11 @@ def test_a_session_cannot_have_more_seats_than_its_venue() -> None:
 
 def test_remote_seats_of_a_hybrid_session_do_not_count_in_the_room() -> None:
     fact = domain.schedule(
-        an_order(capacity=40, remote_capacity=200), an_activity(delivery_mode=DeliveryMode.HYBRID), a_venue(45), now=DEMONSTRATION, past_allowed=False
+        an_order(capacity=40, remote_capacity=200),
+        an_activity(delivery_mode=DeliveryMode.HYBRID),
+        a_venue(45),
+        now=DEMONSTRATION,
+        past_allowed=False,
     )
 
     assert (fact.session.capacity, fact.session.remote_capacity) == (40, 200)
@@ -206,7 +214,11 @@ def test_a_quorum_above_the_seats_can_never_be_reached() -> None:
 def test_no_session_on_the_day_its_venue_is_closed() -> None:
     with pytest.raises(domain.VenueClosed) as refused:
         domain.schedule(
-            an_order(periods=(PITCH, local("2027-03-22", "14:00", "17:00"))), an_activity(), a_venue(closed=[1]), now=DEMONSTRATION, past_allowed=False
+            an_order(periods=(PITCH, local("2027-03-22", "14:00", "17:00"))),
+            an_activity(),
+            a_venue(closed=[1]),
+            now=DEMONSTRATION,
+            past_allowed=False,
         )
 
     assert refused.value.members == {"day": "2027-03-22"}
@@ -234,7 +246,7 @@ def test_only_the_lab_writes_the_programme(roles: set[str]) -> None:
     domain.check_may_write(roles | {"operator"})
 
 
-# --- a session changes -------------------------------------------------------------------------------------------------------------------
+# --- a session changes -----------------------------------------------------------------------------------------------------------------
 
 
 def test_E4_each_change_is_one_version_and_tells_what_was_before() -> None:
@@ -253,7 +265,9 @@ def test_what_a_change_leaves_out_stays() -> None:
     before = a_session(quorum=6)
     place = a_venue(capacity=45)
 
-    fact = domain.reschedule(before, RescheduleSession(session_id=before.session_id, capacity=20), place, now=DEMONSTRATION, past_allowed=False)
+    fact = domain.reschedule(
+        before, RescheduleSession(session_id=before.session_id, capacity=20), place, now=DEMONSTRATION, past_allowed=False
+    )
 
     assert (fact.session.capacity, fact.session.periods, fact.session.quorum) == (20, before.periods, 6)
 
@@ -263,7 +277,11 @@ def test_a_change_made_from_an_old_version_is_refused_with_the_present_one() -> 
 
     with pytest.raises(VersionConflict) as refused:
         domain.reschedule(
-            before, RescheduleSession(session_id=before.session_id, capacity=8, expected_version=2), a_venue(), now=DEMONSTRATION, past_allowed=False
+            before,
+            RescheduleSession(session_id=before.session_id, capacity=8, expected_version=2),
+            a_venue(),
+            now=DEMONSTRATION,
+            past_allowed=False,
         )
 
     assert refused.value.members == {"version": 3}
@@ -274,7 +292,9 @@ def test_a_change_that_changes_nothing_is_said_so() -> None:
     before = a_session(venue=venue.sheet)
 
     with pytest.raises(domain.NothingChanged):
-        domain.reschedule(before, RescheduleSession(session_id=before.session_id, periods=(PITCH,)), venue, now=DEMONSTRATION, past_allowed=False)
+        domain.reschedule(
+            before, RescheduleSession(session_id=before.session_id, periods=(PITCH,)), venue, now=DEMONSTRATION, past_allowed=False
+        )
 
 
 def test_a_cancelled_session_is_not_moved() -> None:
