@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from services.notify.mail import handlers, sender
+from services.notify.settings import NotifySettings
+from shared.service import Service, run
+
+
+def main() -> None:
+    service = Service("notify", requests=[handlers.requests], events=[handlers.events], background=[sender.send_mails])
+    run(service, NotifySettings())
+
+
+if __name__ == "__main__":
+    main()

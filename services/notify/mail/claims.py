@@ -1,0 +1,217 @@
+"""Mails on their way out: leased to one process, `sending` committed before the first word of SMTP, settled after the last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.notify.mail.domain import PATIENT, Before, Known, MailKind
+from shared.contracts.booking import BookingState
+from shared.contracts.catalog import Period, SessionState, VenueSheet
+from shared.contracts.notify import MailState
+
+LEASE = timedelta(seconds=60)  # of a mail that waits for its turn in a process; one that is `sending` is never taken by another
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail that this process may send."""
+
+    id: UUID
+    lease: UUID
+    kind: MailKind
+    agent_id: UUID
+    booking_id: UUID | None
+    session_id: UUID | None
+    details: Mapping[str, Any]
+    attempts: int
+    created_at: datetime
+    traceparent: str | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", MailKind(self.kind))
+
+
+# A mail about a session waits until the session is known, and behind another mail on the same matter that is being sent.
+_CLAIM = text(
+    """
+    with due as (
+        select id from mail
+        where state in ('new', 'deferred')
+          and coalesce(next_attempt_at, created_at + case when kind = any(:patient) then cast(:confirmation_delay as interval)
+                                                          when kind = :moved then cast(:move_delay as interval)
+                                                          else interval '0' end) <= clock_timestamp()
+          and (leased_until is null or leased_until < clock_timestamp())
+          and (session_id is null
+               or (exists (select from session where session.session_id = mail.session_id)
+                   and not exists (select from mail as other where other.session_id = mail.session_id and other.agent_id = mail.agent_id
+                                                               and other.state = 'sending')))
+        order by created_at limit :limit
+        for update skip locked
+    )
+    update mail set lease = uuidv7(), leased_until = clock_timestamp() + :lease, instance = :instance
+    from due where mail.id = due.id
+    returning mail.id, mail.lease, mail.kind, mail.agent_id, mail.booking_id, mail.session_id, mail.details, mail.attempts, mail.created_at,
+              mail.traceparent
+    """
+)
+
+
+async def claim(tx: AsyncConnection, *, limit: int, instance: str, confirmation_delay: float, move_delay: float) -> list[Mail]:
+    """Due mails, oldest first, that no other process has."""
+    values = {
+        "limit": limit,
+        "instance": instance,
+        "lease": LEASE,
+        "patient": list(PATIENT),
+        "moved": MailKind.SESSION_MOVED,
+        "confirmation_delay": timedelta(seconds=confirmation_delay),
+        "move_delay": timedelta(seconds=move_delay),
+    }
+    rows = (await tx.execute(_CLAIM, values)).mappings()
+    mails = [Mail(**{str(name): value for name, value in row.items()}) for row in rows]
+    return sorted(mails, key=lambda mail: (mail.created_at, mail.id))
+
+
+_KNOWN = text(
+    """
+    select booking.state as booking, session.state as session,
+           (select coalesce(max(other.session_version), 0) from mail as other
+            where other.session_id = booking.session_id and other.agent_id = booking.agent_id and other.id <> :mail_id
+              and other.state in ('sending', 'sent', 'uncertain')) as told,
+           exists (select from booking as other
+                   where other.session_id = booking.session_id and other.agent_id = booking.agent_id
+                     and other.booking_id <> booking.booking_id and other.state = :confirmed) as seat_elsewhere,
+           exists (select from mail as other
+                   where other.session_id = booking.session_id and other.agent_id = booking.agent_id and other.id <> :mail_id
+                     and other.state = 'sending') as busy
+    from booking join session using (session_id)
+    where booking_id = :booking_id
+    """
+)
+
+
+async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
+    """What is known now of the matter of a mail, with that matter locked; None while another mail on it is being sent."""
+    await tx.execute(
+        text("select pg_advisory_xact_lock(hashtextextended(:matter, 0))"), {"matter": f"mail/{mail.session_id}/{mail.agent_id}"}
+    )
+    values = {"mail_id": mail.id, "booking_id": mail.booking_id, "confirmed": BookingState.CONFIRMED}
+    row = (await tx.execute(_KNOWN, values)).one()
+    if row.busy:
+        return None
+    before = mail.details.get("before")
+    return Known(
+        booking=BookingState(row.booking),
+        session=SessionState.model_validate(row.session),
+        told=row.told,
+        seat_elsewhere=row.seat_elsewhere,
+        before=before and _before(before),
+    )
+
+
+def _before(stored: Mapping[str, Any]) -> Before:
+    venue = stored.get("venue")
+    return Before(tuple(Period.model_validate(period) for period in stored["periods"]), venue and VenueSheet.model_validate(venue))
+
+
+async def start(tx: AsyncConnection, mail: Mail, *, session_version: int | None, message_id: str) -> bool:
+    """Say that the mail is leaving. False when the lease ran out and another process has it."""
+    started = await tx.execute(
+        text(
+            "update mail set state = 'sending', sending_since = clock_timestamp(), attempts = attempts + 1, leased_until = null,"
+            " session_version = :session_version, message_id = :message_id"
+            " where id = :id and lease = :lease and state in ('new', 'deferred')"
+        ),
+        {"id": mail.id, "lease": mail.lease, "session_version": session_version, "message_id": message_id},
+    )
+    return started.rowcount == 1
+
+
+async def postpone(tx: AsyncConnection, mail: Mail, pause: timedelta, reason: str | None = None) -> None:
+    """Give a mail back untried: nothing was said to the mail server, and the attempt does not count."""
+    await tx.execute(
+        text(
+            "update mail set leased_until = null, next_attempt_at = clock_timestamp() + :pause, last_error = coalesce(:reason, last_error)"
+            " where id = :id and lease = :lease and state in ('new', 'deferred')"
+        ),
+        {"id": mail.id, "lease": mail.lease, "pause": pause, "reason": reason},
+    )
+
+
+async def drop(tx: AsyncConnection, mail: Mail, reason: str) -> None:
+    await tx.execute(
+        text(
+            "update mail set state = 'dropped', last_error = :reason, leased_until = null"
+            " where id = :id and lease = :lease and state in ('new', 'deferred')"
+        ),
+        {"id": mail.id, "lease": mail.lease, "reason": reason},
+    )
+
+
+async def defer(tx: AsyncConnection, mail: Mail, pause: timedelta, error: str, *, before_sending: bool) -> None:
+    """Try again later: only a mail that the server cannot have."""
+    await tx.execute(
+        text(
+            "update mail set state = 'deferred', attempts = attempts + :uncounted, next_attempt_at = clock_timestamp() + :pause,"
+            " last_error = :error, leased_until = null, session_version = null"
+            " where id = :id and lease = :lease and state = any(:states)"
+        ),
+        {
+            "id": mail.id,
+            "lease": mail.lease,
+            "pause": pause,
+            "error": error,
+            "uncounted": int(before_sending),
+            "states": ["new", "deferred"] if before_sending else ["sending", "uncertain"],
+        },
+    )
+
+
+Outcome = Literal["sent", "failed", "bounced", "uncertain"]
+
+
+async def settle(tx: AsyncConnection, mail: Mail, state: Outcome, error: str | None = None) -> bool:
+    """How it ended; False when that was said before. Whoever spoke with the server knows better than a sweep that took him for dead."""
+    settled = await tx.execute(
+        text(
+            "update mail set state = cast(:state as text), last_error = :error, leased_until = null,"
+            " sent_at = case when cast(:state as text) = 'sent' then clock_timestamp() end"
+            " where id = :id and lease = :lease and state in ('new', 'deferred', 'sending', 'uncertain')"
+        ),
+        {"id": mail.id, "lease": mail.lease, "state": state, "error": error},
+    )
+    return settled.rowcount == 1
+
+
+async def take_stock(tx: AsyncConnection, instance: str) -> list[UUID]:
+    """At start: what a former process of this name was sending when it died is uncertain; what it had only claimed is free again."""
+    await tx.execute(
+        text("update mail set leased_until = null where instance = :instance and state in ('new', 'deferred')"),
+        {"instance": instance},
+    )
+    return await _doubt(tx, "the process died while sending", "instance = :instance", {"instance": instance})
+
+
+async def sweep(tx: AsyncConnection, older_than: timedelta) -> list[UUID]:
+    """What has been `sending` for longer than any conversation lasts: its process died and did not come back under its name."""
+    return await _doubt(tx, "no outcome was ever recorded", "sending_since < clock_timestamp() - :age", {"age": older_than})
+
+
+async def _doubt(tx: AsyncConnection, error: str, which: str, values: Mapping[str, Any]) -> list[UUID]:
+    doubted = await tx.scalars(
+        text(f"update mail set state = 'uncertain', last_error = :error where state = 'sending' and {which} returning id"),  # noqa: S608
+        {"error": error, **values},
+    )
+    return list(doubted.all())
+
+
+async def count(tx: AsyncConnection) -> dict[MailState, int]:
+    rows = await tx.execute(text("select state, count(*) from mail where state <> 'sent' and state <> 'dropped' group by state"))
+    return {row[0]: row[1] for row in rows.all()}

@@ -1,0 +1,152 @@
+"""The message itself: text, HTML, calendar. Pure: everything it says is given to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from typing import Any
+from uuid import UUID
+
+from services.notify.calendars.entries import Entry
+from services.notify.calendars.invitation import Matter, calendar, invitations
+from services.notify.mail import letters
+from services.notify.mail.dates import local_times
+from services.notify.mail.domain import Before, Known, MailKind, place
+from services.notify.mail.letters import Appointment, Letter, Links
+from services.notify.settings import NotifySettings
+from shared.contracts.booking import BookingState
+from shared.contracts.gateway import Contact
+
+ASCII = SMTP.clone(cte_type="7bit")
+"""Every part travels in ASCII: nothing on the way has to know 8BITMIME."""
+
+
+class Unsendable(Exception):
+    """No mail can be addressed like this, however often it is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes, and where the links of a mail lead."""
+
+    sender: str
+    reply_to: str
+    links: Links
+
+    @classmethod
+    def of(cls, settings: NotifySettings) -> Writer:
+        return cls(settings.mail_sender, settings.mail_reply_to, Links.of(settings.portal_url))
+
+    def message_id(self, mail_id: UUID) -> str:
+        """The same at every try: what arrives twice can be seen to be one."""
+        return f"<{mail_id}@{self.sender.rpartition('@')[2]}>"
+
+
+def recipient(contact: Contact) -> Address:
+    """`Unsendable` unless the address can be written in ASCII (a domain with accents can)."""
+    local, _, domain = contact.email.rpartition("@")
+    try:
+        address = Address(_name(contact), addr_spec=f"{local}@{domain.encode('idna').decode()}")
+        address.addr_spec.encode("ascii")
+    except (ValueError, IndexError, LookupError) as error:
+        raise Unsendable("the address cannot be written to") from error
+    return address
+
+
+def _name(contact: Contact) -> str:
+    return " ".join(f"{contact.given_name} {contact.usual_name}".split())
+
+
+def about_session(
+    writer: Writer,
+    *,
+    kind: MailKind,
+    mail_id: UUID,
+    details: Mapping[str, Any],
+    known: Known,
+    entries: Sequence[Entry],
+    contact: Contact,
+    now: datetime,
+) -> EmailMessage:
+    """A mail about a booking, with the calendar entries it changes."""
+    session, links = known.session, writer.links
+    words: dict[str, Any] = {
+        "person": _name(contact),
+        "links": links,
+        "details": details,
+        "appointment": Appointment.of(session),
+        "in_calendar": bool(entries),
+        "reason": (session.cancellation_reason or details.get("reason") or "").strip(),
+        "waiting": known.booking is BookingState.WAITING,
+    }
+    if kind is MailKind.SESSION_MOVED and known.before is not None:
+        words |= _change(known.before, known)
+    message = _message(writer, letters.write(kind, words), mail_id, contact, now)
+    if entries:
+        page = links.session(session.session_id)
+        matter = Matter(
+            title=" ".join(session.title.split()),
+            description=f"{session.summary}\n\nVotre inscription : {links.bookings}".strip(),
+            url=page,
+            organizer=writer.sender,
+            attendee=recipient(contact).addr_spec,
+            attendee_name=_name(contact),
+            zones=[period.zone for period in session.periods],
+        )
+        _attach_calendar(message, entries, matter, now)
+    return message
+
+
+def _change(before: Before, known: Known) -> dict[str, Any]:
+    was, now = ([local_times(period) for period in periods] for periods in (before.periods, known.session.periods))
+    return {
+        "before": Appointment.earlier(known.session.title, before.periods, before.venue),
+        "time_changed": was != now,
+        "day_changed": [start.date() for start, _ in was] != [start.date() for start, _ in now],
+        "place_changed": place(before.venue) != place(known.session.venue),
+    }
+
+
+def about_project(
+    writer: Writer, *, kind: MailKind, mail_id: UUID, details: Mapping[str, Any], contact: Contact, now: datetime
+) -> EmailMessage:
+    """A mail about an application or an engagement. Reasons and texts stay in the portal (C8)."""
+    days = {name: date.fromisoformat(details[name]) for name in ("starts_on", "planned_end_on") if name in details}
+    words = {"person": _name(contact), "links": writer.links, "details": details} | days
+    return _message(writer, letters.write(kind, words), mail_id, contact, now)
+
+
+def _message(writer: Writer, letter: Letter, mail_id: UUID, contact: Contact, now: datetime) -> EmailMessage:
+    message = EmailMessage(policy=ASCII)
+    message["From"] = Address("Lab-O", addr_spec=writer.sender)
+    message["To"] = recipient(contact)
+    message["Reply-To"] = Address("Équipe du Lab-O", addr_spec=writer.reply_to)
+    message["Subject"] = letter.subject
+    message["Date"] = format_datetime(now)
+    message["Message-ID"] = writer.message_id(mail_id)
+    message["Auto-Submitted"] = "auto-generated"
+    message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
+    message.set_content(letter.text)
+    message.add_alternative(letter.html, subtype="html")
+    return message
+
+
+def _attach_calendar(message: EmailMessage, entries: Sequence[Entry], matter: Matter, now: datetime) -> None:
+    """`mixed[alternative[plain, html, calendar], application/ics]`: mail clients act on the first part, people open the file.
+
+    Further periods, and those that are gone, follow as calendar parts of their own.
+    """
+    first, *others = invitations(entries, matter, now)
+    message.add_alternative(first.content.decode(), subtype="calendar", params={"method": first.method}, cte="base64")
+    same = [entry for entry in entries if entry.status == first.entry.status]
+    name = "seance.ics" if first.method == "REQUEST" else "annulation.ics"
+    message.add_attachment(calendar(same, matter, now), maintype="application", subtype="ics", filename=name)
+    for other in others:
+        number = other.entry.period_index + 1
+        name = f"date-{number}.ics" if other.method == "REQUEST" else f"date-{number}-annulee.ics"
+        message.add_attachment(other.content.decode(), subtype="calendar", params={"method": other.method}, cte="base64", filename=name)

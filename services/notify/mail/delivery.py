@@ -1,0 +1,199 @@
+"""One mail, from its claim to its outcome: ask for the address, look again, say `sending`, send, settle."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.notify.calendars import entries as calendar_entries
+from services.notify.calendars.entries import Entry
+from services.notify.mail import claims, compose
+from services.notify.mail.claims import Mail
+from services.notify.mail.compose import Unsendable, Writer
+from services.notify.mail.domain import Known, calendar_part, pause_before_retry, place, reason_to_drop
+from services.notify.mail.smtp import Envelope, Line, MailRefused, NoServer, RecipientRefused, TryLater, Uncertain
+from services.notify.settings import NotifySettings
+from shared import outbox, telemetry
+from shared.bus import Bus, Caller
+from shared.contracts.gateway import Contact, GetContact
+from shared.contracts.notify import DeliveryBounced
+from shared.database import Database, is_infrastructure
+from shared.errors import Refused
+
+log = telemetry.log
+
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.2, 5.0
+AGAIN = timedelta(seconds=1)
+Begin = AbstractAsyncContextManager[AsyncConnection]
+NOTIFY = Caller(actor="notify")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A mail that the database says is leaving."""
+
+    message: EmailMessage
+    envelope: Envelope
+
+
+@dataclass
+class Delivery:
+    settings: NotifySettings
+    database: Database
+    bus: Bus
+    writer: Writer = field(init=False)
+    _server_away_until: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.writer = Writer.of(self.settings)
+
+    async def deliver(self, mail: Mail, line: Line) -> None:
+        """Raises nothing but cancellation; a mail cancelled while it is sent stays `sending`, and will be found uncertain."""
+        try:
+            await self._open(line)
+            if contact := await self._contact(mail):
+                ready = await self._prepare(mail, contact)
+                if ready is not None:
+                    await self._send(mail, line, ready)
+        except NoServer as error:
+            await self._defer(mail, error, longest=5, before_sending=True)
+        except Unsendable as error:
+            await self._commit(lambda tx, error=error: claims.settle(tx, mail, "failed", str(error)))
+        except Exception as error:
+            if is_infrastructure(error):
+                log.warning("mail_without_database", error=type(error).__name__)  # its lease runs out, and it is taken again
+                return
+            log.exception("mail_not_composed")
+            await self._defer(mail, RuntimeError(f"an error of ours, see the log: {type(error).__name__}"), before_sending=True)
+
+    async def _open(self, line: Line) -> None:
+        """`NoServer` at once for a second after the last one: a thousand mails need not all knock."""
+        if time.monotonic() < self._server_away_until:
+            raise NoServer("the mail server was away a moment ago")
+        try:
+            await line.open()
+        except NoServer as error:
+            self._server_away_until = time.monotonic() + min(1.0, self.settings.deferral_base)
+            log.warning("mail_server_away", error=str(error))
+            raise
+
+    async def _contact(self, mail: Mail) -> Contact | None:
+        """The address, asked for at the last moment and kept by nobody (P4). Nobody writes to an agent who is gone (E5)."""
+        try:
+            return await self.bus.ask(GetContact(agent_id=mail.agent_id), NOTIFY)
+        except Refused as refusal:
+            code = refusal.code
+            if code == "agent_unknown":
+                await self._commit(lambda tx: claims.drop(tx, mail, "the directory does not know this agent"))
+            else:
+                pause = AGAIN if refusal.retryable else timedelta(seconds=self.settings.deferral_base)
+                await self._commit(lambda tx: claims.postpone(tx, mail, pause, f"the directory answered {code}"))
+            return None
+
+    async def _prepare(self, mail: Mail, contact: Contact) -> Ready | None:
+        """Look again at what is true now, and commit that this mail is leaving. None when it is not."""
+        async with self.database.engine.begin() as tx:
+            known = None
+            if mail.session_id is not None:
+                known = await claims.matter_of(tx, mail)
+                if known is None:
+                    await claims.postpone(tx, mail, AGAIN)
+                    return None
+                if reason := reason_to_drop(mail.kind, known):
+                    await claims.drop(tx, mail, reason)
+                    log.info("mail_dropped", reason=reason)
+                    return None
+            version = known and known.session.version
+            if not await claims.start(tx, mail, session_version=version, message_id=self.writer.message_id(mail.id)):
+                return None
+            message = await self._compose(tx, mail, known, contact)
+        return Ready(message, Envelope(self.writer.sender, compose.recipient(contact).addr_spec))
+
+    async def _compose(self, tx: AsyncConnection, mail: Mail, known: Known | None, contact: Contact) -> EmailMessage:
+        now = datetime.now(UTC)  # real time, whatever the demonstration's clock says
+        if known is None:
+            return compose.about_project(self.writer, kind=mail.kind, mail_id=mail.id, details=mail.details, contact=contact, now=now)
+        entries = await _entries(tx, mail, known)
+        return compose.about_session(
+            self.writer, kind=mail.kind, mail_id=mail.id, details=mail.details, known=known, entries=entries, contact=contact, now=now
+        )
+
+    async def _send(self, mail: Mail, line: Line, ready: Ready) -> None:
+        """From here on nothing is repeated unless the server said, or cannot but mean, that it does not have the mail."""
+        try:
+            await line.send(ready.message, ready.envelope)
+        except (TryLater, NoServer) as error:
+            await self._defer(mail, error)
+        except RecipientRefused as error:
+            await self._bounce(mail, error)
+        except MailRefused as error:
+            log.error("mail_refused", error=_clean(error))  # noqa: TRY400 - an answer, and no bug of ours
+            await self._commit(lambda tx, error=error: claims.settle(tx, mail, "failed", _clean(error)))
+        except Exception as error:
+            log.error("mail_uncertain", error=_clean(error), exc_info=not isinstance(error, Uncertain))  # noqa: TRY400
+            await self._commit(lambda tx, error=error: claims.settle(tx, mail, "uncertain", _clean(error)))
+        else:
+            await self._commit(lambda tx: claims.settle(tx, mail, "sent"))
+            log.info("mail_sent")
+
+    async def _bounce(self, mail: Mail, error: RecipientRefused) -> None:
+        async def bounce(tx: AsyncConnection) -> None:
+            if await claims.settle(tx, mail, "bounced", _clean(error)):
+                await outbox.record(tx, DeliveryBounced(version=1, mail_id=mail.id, agent_id=mail.agent_id, kind=mail.kind), cause=NOTIFY)
+
+        log.warning("mail_bounced")
+        await self._commit(bounce, self.database.begin)
+
+    async def _defer(self, mail: Mail, error: Exception, *, longest: int = 60, before_sending: bool = False) -> None:
+        """Later, ever more patiently, for three days; then it failed. `longest` pause in units of the first one."""
+        if (datetime.now(UTC) - mail.created_at).total_seconds() > self.settings.give_up_after:
+            await self._commit(lambda tx: claims.settle(tx, mail, "failed", f"given up: {_clean(error)}"))
+            return
+        base = timedelta(seconds=self.settings.deferral_base)
+        pause = pause_before_retry(mail.attempts + 1, base, longest * base)
+        await self._commit(lambda tx: claims.defer(tx, mail, pause, _clean(error), before_sending=before_sending))
+        log.info("mail_deferred", error=_clean(error), seconds=pause.total_seconds())
+
+    async def _commit(self, step: Callable[[AsyncConnection], Awaitable[object]], begin: Callable[[], Begin] | None = None) -> None:
+        """What became of a mail is worth waiting for the database: forgotten, a mail that was sent would look uncertain."""
+        pause = RETRY_SECONDS
+        while True:
+            try:
+                async with (begin or self.database.engine.begin)() as tx:
+                    await step(tx)
+                return
+            except Exception as error:
+                if not is_infrastructure(error):
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+
+
+async def _entries(tx: AsyncConnection, mail: Mail, known: Known) -> list[Entry]:
+    session = known.session
+    match calendar_part(mail.kind, known.booking):
+        case "REQUEST":
+            return await calendar_entries.confirm(
+                tx,
+                mail_id=mail.id,
+                session_id=session.session_id,
+                agent_id=mail.agent_id,
+                periods=session.periods,
+                place=place(session.venue),
+            )
+        case "CANCEL":
+            return await calendar_entries.cancel(tx, mail_id=mail.id, session_id=session.session_id, agent_id=mail.agent_id)
+        case None:
+            return []
+
+
+def _clean(error: Exception) -> str:
+    """Servers quote the address they refuse, and no address is stored or logged (P4)."""
+    return telemetry.hide_private(str(error))[:500]

@@ -1,0 +1,139 @@
+"""Which fact calls for which mail, and whether a mail that waited still has something to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from shared.contracts.booking import (
+    BookingCancelled,
+    BookingConfirmed,
+    BookingEvent,
+    BookingState,
+    WaitlistJoined,
+    WaitlistLeft,
+    WaitlistPromoted,
+)
+from shared.contracts.catalog import Period, SessionState, VenueSheet
+
+
+class MailKind(StrEnum):
+    BOOKING_CONFIRMED = "booking_confirmed"
+    WAITLIST_JOINED = "waitlist_joined"
+    WAITLIST_PROMOTED = "waitlist_promoted"
+    BOOKING_CANCELLED = "booking_cancelled"
+    CANCELLED_BY_LAB = "cancelled_by_lab"
+    WAITLIST_CLOSED = "waitlist_closed"
+    SESSION_MOVED = "session_moved"
+    APPLICATION_RECEIVED = "application_received"
+    APPLICATION_DECIDED = "application_decided"
+    ENGAGEMENT_STARTED = "engagement_started"
+    ENGAGEMENT_CLOSED = "engagement_closed"
+
+
+PATIENT = (MailKind.BOOKING_CONFIRMED, MailKind.WAITLIST_JOINED)
+"""Kinds that wait for second thoughts before they leave (E3)."""
+
+_CANCELLED_BY_AGENT = frozenset({BookingState.CANCELLED_BY_AGENT, BookingState.LATE_CANCELLED})
+
+# States in which a booking still is what the mail says.
+_STILL_TRUE: dict[MailKind, frozenset[BookingState]] = {
+    MailKind.BOOKING_CONFIRMED: frozenset({BookingState.CONFIRMED}),
+    MailKind.WAITLIST_JOINED: frozenset({BookingState.WAITING}),
+    MailKind.WAITLIST_PROMOTED: frozenset({BookingState.CONFIRMED}),
+    MailKind.BOOKING_CANCELLED: _CANCELLED_BY_AGENT,
+    MailKind.CANCELLED_BY_LAB: frozenset({BookingState.CANCELLED_BY_LAB}),
+    MailKind.WAITLIST_CLOSED: frozenset({BookingState.CLOSED}),
+    MailKind.SESSION_MOVED: frozenset({BookingState.CONFIRMED, BookingState.WAITING}),
+}
+
+# Kinds that make no sense once the lab cancelled the session: its own message follows from booking (E2).
+_NEEDS_A_SESSION_THAT_STANDS = frozenset(
+    {MailKind.BOOKING_CONFIRMED, MailKind.WAITLIST_JOINED, MailKind.WAITLIST_PROMOTED, MailKind.SESSION_MOVED}
+)
+
+
+def kind_for(event: BookingEvent) -> MailKind | None:
+    """The mail that a fact of booking calls for. Who leaves the queue sees it on the page, and gets none."""
+    match event:
+        case BookingConfirmed():
+            return MailKind.BOOKING_CONFIRMED
+        case WaitlistJoined():
+            return MailKind.WAITLIST_JOINED
+        case WaitlistPromoted():
+            return MailKind.WAITLIST_PROMOTED
+        case BookingCancelled():
+            return MailKind.BOOKING_CANCELLED if event.state in _CANCELLED_BY_AGENT else MailKind.CANCELLED_BY_LAB
+        case WaitlistLeft():
+            return MailKind.WAITLIST_CLOSED if event.state is BookingState.CLOSED else None
+        case _:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """When and where a session was when its agents last heard of it."""
+
+    periods: tuple[Period, ...]
+    venue: VenueSheet | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What notify knows, now, of the matter of one mail."""
+
+    booking: BookingState
+    session: SessionState
+    told: int
+    """Newest version of the session that another mail, gone out already, told this agent; 0 when none did."""
+    seat_elsewhere: bool = False
+    """The agent has a newer booking of the same session, with a seat."""
+    before: Before | None = None
+
+
+def reason_to_drop(kind: MailKind, known: Known) -> str | None:
+    """Why a mail has nothing to say any more, or None when it has (E2, E3, E4)."""
+    if known.booking not in _STILL_TRUE[kind]:
+        return f"the booking is {known.booking} by now"
+    if kind in _NEEDS_A_SESSION_THAT_STANDS and known.session.status == "cancelled":
+        return "the session is cancelled, and another mail says so"
+    if kind is MailKind.BOOKING_CANCELLED and known.seat_elsewhere:
+        return "the agent has booked again"  # a late CANCEL would wipe the new seat out of the calendar
+    if kind is MailKind.SESSION_MOVED:
+        if known.told >= known.session.version:
+            return "another mail told of this change"
+        if known.before is not None and not moved(known.before, known.session):
+            return "the session is back where it was"
+    return None
+
+
+def moved(before: Before, session: SessionState) -> bool:
+    """Whether an agent has to know: another time or another place, not another number of seats (K1)."""
+    return _times(before.periods) != _times(session.periods) or place(before.venue) != place(session.venue)
+
+
+def _times(periods: Sequence[Period]) -> list[tuple[datetime, datetime]]:
+    return [(period.starts_at, period.ends_at) for period in periods]
+
+
+def place(venue: VenueSheet | None) -> str:
+    """Where a session takes place, in one line, as calendars show it."""
+    return f"{venue.name}, {venue.address}, {venue.city}" if venue else "À distance"
+
+
+def calendar_part(kind: MailKind, booking: BookingState) -> Literal["REQUEST", "CANCEL"] | None:
+    """Whether a mail puts the session into the calendar, takes it out, or leaves the calendar alone. A queue is in no calendar."""
+    if kind in (MailKind.BOOKING_CANCELLED, MailKind.CANCELLED_BY_LAB):
+        return "CANCEL"
+    return "REQUEST" if booking is BookingState.CONFIRMED else None
+
+
+LONGEST_PAUSE = timedelta(hours=1)
+
+
+def pause_before_retry(attempts: int, base: timedelta, longest: timedelta = LONGEST_PAUSE) -> timedelta:
+    """1 min, 2 min, 4 min… after temporary failures: greylisting wants patience (S7)."""
+    return min(base * 2 ** min(attempts - 1, 16), longest)

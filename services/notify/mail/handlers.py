@@ -1,0 +1,116 @@
+"""Everything that makes a mail, and who may ask what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.notify.mail import queries, store
+from services.notify.mail.domain import Before, MailKind, kind_for, moved
+from services.notify.mail.store import NewMail, key_of
+from shared.bus import Caller
+from shared.consumers import Consumers, Received
+from shared.contracts.booking import BookingCancelled, BookingConfirmed, BookingEvent, WaitlistJoined, WaitlistLeft, WaitlistPromoted
+from shared.contracts.catalog import SessionCancelled, SessionRescheduled, SessionScheduled
+from shared.contracts.notify import DeliveryList, ListDeliveries
+from shared.contracts.projects import ApplicationDecided, ApplicationSubmitted, EngagementClosed, EngagementStarted
+from shared.database import Database
+from shared.errors import NotAllowed
+from shared.requests import Requests
+
+requests = Requests()
+events = Consumers()
+
+
+@events.batch("notify-bookings", BookingConfirmed, BookingCancelled, WaitlistJoined, WaitlistLeft, WaitlistPromoted, largest=500)
+async def follow_bookings(batch: Sequence[Received[BookingEvent]], tx: AsyncConnection) -> None:
+    await store.follow_bookings(tx, [received.event for received in batch])
+    await store.write(tx, (mail for received in batch if (mail := _about_booking(received))))
+
+
+def _about_booking(received: Received[BookingEvent]) -> NewMail | None:
+    event = received.event
+    if (kind := kind_for(event)) is None:
+        return None
+    details = {name: value for name in ("rank", "reason") if (value := getattr(event, name, None))}
+    return NewMail(
+        key=key_of("booking", event.booking_id, event.version, event.agent_id),
+        kind=kind,
+        agent_id=event.agent_id,
+        booking_id=event.booking_id,
+        session_id=event.session_id,
+        details=details,
+        traceparent=received.envelope.traceparent,
+    )
+
+
+@events.effect("notify-sessions", SessionScheduled, SessionRescheduled, SessionCancelled)
+async def follow_session(received: Received[SessionScheduled | SessionRescheduled | SessionCancelled], tx: AsyncConnection) -> None:
+    """A cancellation writes to nobody here: booking cancels every seat, and each of those is one mail (E2)."""
+    event = received.event
+    followed = await store.follow_session(tx, event.session)
+    if followed is None or not isinstance(event, SessionRescheduled):
+        return
+    known = followed.before
+    before = Before(known.periods, known.venue) if known else Before(event.previous_periods, event.previous_venue)
+    if moved(before, event.session):
+        await store.write_moves(tx, event.session, before, event.reason, received.envelope.traceparent)
+
+
+@events.effect("notify-projects", ApplicationSubmitted, ApplicationDecided, EngagementStarted, EngagementClosed)
+async def follow_projects(
+    received: Received[ApplicationSubmitted | ApplicationDecided | EngagementStarted | EngagementClosed], tx: AsyncConnection
+) -> None:
+    await store.write(tx, _about_project(received))
+
+
+def _about_project(
+    received: Received[ApplicationSubmitted | ApplicationDecided | EngagementStarted | EngagementClosed],
+) -> Iterator[NewMail]:
+    event, traceparent = received.event, received.envelope.traceparent
+
+    def mail(kind: MailKind, agent_id: UUID, **details: Any) -> NewMail:
+        return NewMail(
+            key=key_of(event.aggregate, event.aggregate_id, event.version, agent_id),
+            kind=kind,
+            agent_id=agent_id,
+            application_id=event.application_id,
+            engagement_id=getattr(event, "engagement_id", None),
+            details=details,
+            traceparent=traceparent,
+        )
+
+    match event:
+        case ApplicationSubmitted():
+            yield mail(MailKind.APPLICATION_RECEIVED, event.project_lead_id)
+        case ApplicationDecided():
+            yield mail(MailKind.APPLICATION_DECIDED, event.project_lead_id, state=event.state)
+        case EngagementStarted() | EngagementClosed():
+            for agent_id, part in {event.coach_id: "coach", event.project_lead_id: "lead"}.items():
+                if isinstance(event, EngagementStarted):
+                    plan = {"starts_on": event.starts_on.isoformat(), "planned_end_on": event.planned_end_on.isoformat()}
+                    yield mail(MailKind.ENGAGEMENT_STARTED, agent_id, part=part, **plan)
+                else:
+                    closing = {"outcome": event.outcome, "has_lessons_learned": event.has_lessons_learned}
+                    yield mail(MailKind.ENGAGEMENT_CLOSED, agent_id, part=part, **closing)
+
+
+@requests.query(ListDeliveries)
+async def list_deliveries(request: ListDeliveries, caller: Caller, database: Database) -> DeliveryList:
+    agent_id = request.agent_id
+    if not caller.has("operator"):
+        agent_id = agent_id or _agent(caller)
+        if not caller.is_agent(agent_id):
+            raise NotAllowed("agents read of their own mail only")
+    async with database.connect() as connection:
+        return await queries.list_deliveries(connection, agent_id=agent_id, state=request.state, limit=request.limit)
+
+
+def _agent(caller: Caller) -> UUID:
+    try:
+        return UUID(caller.actor)
+    except ValueError:
+        raise NotAllowed("neither an agent nor an operator") from None

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.contracts.notify import Delivery, DeliveryList, MailState
+
+_DELIVERIES = text(
+    """
+    select id as mail_id, kind, agent_id, state, created_at, last_error from mail
+    where (cast(:agent_id as uuid) is null or agent_id = :agent_id) and (cast(:state as text) is null or state = :state)
+    order by id desc limit :limit
+    """
+)
+
+
+async def list_deliveries(connection: AsyncConnection, *, agent_id: UUID | None, state: MailState | None, limit: int) -> DeliveryList:
+    rows = (await connection.execute(_DELIVERIES, {"agent_id": agent_id, "state": state, "limit": limit})).mappings()
+    return DeliveryList(deliveries=tuple(Delivery.model_validate(dict(row)) for row in rows))

@@ -1,0 +1,139 @@
+"""The tables of mail, and the only SQL that writes them. The life of one mail: `services/notify/README.md`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.notify.mail.domain import Before, MailKind
+from shared.contracts.booking import ACTIVE_STATES, BookingEvent
+from shared.contracts.catalog import SessionState
+
+
+@dataclass(frozen=True, slots=True)
+class NewMail:
+    """A mail that a fact calls for. `key` is one per fact and recipient: asked for twice, it is written once (M5)."""
+
+    key: str
+    kind: MailKind
+    agent_id: UUID
+    traceparent: str | None
+    booking_id: UUID | None = None
+    session_id: UUID | None = None
+    application_id: UUID | None = None
+    engagement_id: UUID | None = None
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def key_of(aggregate: str, aggregate_id: UUID, version: int, agent_id: UUID) -> str:
+    return f"{aggregate}/{aggregate_id}/{version}/{agent_id}"
+
+
+_WRITE = text(
+    """
+    insert into mail (key, kind, agent_id, booking_id, session_id, application_id, engagement_id, details, traceparent)
+    select key, kind, agent_id, booking_id, session_id, application_id, engagement_id, details, traceparent
+    from jsonb_to_recordset(cast(:rows as jsonb))
+         as new(key text, kind text, agent_id uuid, booking_id uuid, session_id uuid, application_id uuid, engagement_id uuid,
+                details jsonb, traceparent text)
+    on conflict (key) do nothing
+    """
+)
+
+
+async def write(tx: AsyncConnection, mails: Iterable[NewMail]) -> None:
+    """All in one statement, whatever their number; those that exist already stay as they are."""
+    rows = [asdict(mail) for mail in mails]
+    if rows:
+        await tx.execute(_WRITE, {"rows": json.dumps(rows, default=str)})
+
+
+# In id order, so that two batches that share bookings queue up instead of embracing.
+_FOLLOW_BOOKINGS = text(
+    """
+    insert into booking as known (booking_id, session_id, agent_id, version, state)
+    select booking_id, session_id, agent_id, version, state
+    from jsonb_to_recordset(cast(:rows as jsonb)) as heard(booking_id uuid, session_id uuid, agent_id uuid, version int, state text)
+    order by booking_id
+    on conflict (booking_id) do update set version = excluded.version, state = excluded.state where known.version < excluded.version
+    """
+)
+
+
+async def follow_bookings(tx: AsyncConnection, events: Sequence[BookingEvent]) -> None:
+    """Keep the newest state of each booking; an older version changes nothing (P6)."""
+    newest: dict[UUID, BookingEvent] = {}
+    for event in events:
+        if event.booking_id not in newest or newest[event.booking_id].version < event.version:
+            newest[event.booking_id] = event
+    rows = [event.model_dump_json(include={"booking_id", "session_id", "agent_id", "version", "state"}) for event in newest.values()]
+    await tx.execute(_FOLLOW_BOOKINGS, {"rows": f"[{','.join(rows)}]"})
+
+
+_FOLLOW_SESSION = text(
+    """
+    insert into session as known (session_id, version, state) values (:session_id, :version, cast(:state as jsonb))
+    on conflict (session_id) do update set version = excluded.version, state = excluded.state, heard_at = clock_timestamp()
+    where known.version < excluded.version
+    returning old.state as before
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A session is now known at a newer version; `before` is how it was known, if it was."""
+
+    before: SessionState | None
+
+
+async def follow_session(tx: AsyncConnection, session: SessionState) -> Followed | None:
+    """Keep the newest state of a session; None when this one, or a newer one, was known (E4)."""
+    values = {"session_id": session.session_id, "version": session.version, "state": session.model_dump_json()}
+    row = (await tx.execute(_FOLLOW_SESSION, values)).one_or_none()
+    if row is None:
+        return None
+    return Followed(SessionState.model_validate(row.before) if row.before else None)
+
+
+# What an agent knew before a first move stays the "before" of the next ones, as long as no mail has told of any (E3).
+_WRITE_MOVES = text(
+    """
+    insert into mail (key, kind, agent_id, booking_id, session_id, details, traceparent)
+    select 'session/' || session_id || '/' || :version || '/' || agent_id, :kind, agent_id, booking_id, session_id,
+           jsonb_build_object('reason', cast(:reason as text), 'before', coalesce(
+               (select waiting.details -> 'before' from mail as waiting
+                where waiting.session_id = booking.session_id and waiting.agent_id = booking.agent_id and waiting.kind = :kind
+                  and waiting.state in ('new', 'deferred')
+                order by waiting.id limit 1),
+               cast(:before as jsonb))),
+           :traceparent
+    from booking
+    where session_id = :session_id and state = any(:active)
+    on conflict (key) do nothing
+    """
+)
+
+
+async def write_moves(tx: AsyncConnection, session: SessionState, before: Before, reason: str, traceparent: str | None) -> None:
+    """One mail for each agent who has a seat or waits for one."""
+    was = {
+        "periods": [period.model_dump(mode="json") for period in before.periods],
+        "venue": before.venue and before.venue.model_dump(mode="json"),
+    }
+    values = {
+        "session_id": session.session_id,
+        "version": str(session.version),
+        "kind": MailKind.SESSION_MOVED,
+        "reason": reason,
+        "before": json.dumps(was),
+        "active": sorted(ACTIVE_STATES),
+        "traceparent": traceparent,
+    }
+    await tx.execute(_WRITE_MOVES, values)
