@@ -81,13 +81,17 @@ async def _prepare_role(tx: AsyncConnection, role: str, password: str, *, exists
     )
 
 
+def rights(database: str, roles: Sequence[str]) -> tuple[str, str]:
+    """Who may enter the database. Rights of a database itself are the one thing that a copy does not take from its template."""
+    return f'revoke all on database "{database}" from public', f'grant connect on database "{database}" to {", ".join(roles)}'
+
+
 async def _prepare_shared(tx: AsyncConnection, roles: Sequence[str]) -> None:
-    database = await tx.scalar(text("select quote_ident(current_database())"))
+    database = await tx.scalar(text("select current_database()"))
     everybody = ", ".join(roles)
     await _run(
         tx,
-        f"revoke all on database {database} from public",
-        f"grant connect on database {database} to {everybody}",
+        *rights(str(database), roles),
         "revoke all on schema public from public",
         "create schema if not exists extensions",
         *(f"create extension if not exists {name} schema extensions" for name in EXTENSIONS),

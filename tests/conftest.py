@@ -31,7 +31,7 @@ from deploy import topology
 from deploy.accounts import NATS_USERS, SERVICES, configuration
 from deploy.child import HOST
 from deploy.embedded import ADMIN_ROLE, NatsServer, PostgresServer
-from deploy.migrate import prepare, upgrade
+from deploy.migrate import prepare, rights, upgrade
 from shared import clock
 from shared.database import Database
 from shared.settings import Settings
@@ -97,10 +97,11 @@ class Postgres:
     async def connect(self, role: str, database: str, password: str | None = None) -> asyncpg.Connection[asyncpg.Record]:
         return await asyncpg.connect(host=HOST, port=self.server.port, user=role, password=password or PASSWORDS[role], database=database)
 
-    async def admin(self, statement: str) -> None:
+    async def admin(self, *statements: str) -> None:
         connection = await self.connect(ADMIN_ROLE, "postgres")
         try:
-            await connection.execute(statement)
+            for statement in statements:
+                await connection.execute(statement)
         finally:
             await connection.close()
 
@@ -135,7 +136,7 @@ _numbers = itertools.count(1)
 async def database_name(postgres: Postgres) -> AsyncIterator[str]:
     """The test's own database, with the schemas of all services, empty."""
     name = f"test_{next(_numbers)}"
-    await postgres.admin(f"create database {name} template {postgres.template} strategy wal_log")
+    await postgres.admin(f"create database {name} template {postgres.template} strategy wal_log", *rights(name, SERVICES))
     yield name
     await postgres.admin(f"drop database {name} with (force)")
 
