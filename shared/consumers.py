@@ -127,7 +127,7 @@ class Inlet:
                 with telemetry.tracer.start_as_current_span(self.consumer.durable, context=context, kind=SpanKind.CONSUMER):
                     async with self._database.begin() as tx:
                         result = await apply(self.consumer, received, tx)
-                        await self._forget_failures(tx, message, [received])
+                        await self._forget_failures(tx, [message])
                 self._count(received.event, result)
             await message.ack()
         except NatsError:
@@ -147,7 +147,7 @@ class Inlet:
                 if received is not None:
                     readable.append((message, received))
         try:
-            await self._apply_batch([received for _, received in readable])
+            await self._apply_batch(readable)
         except Exception as error:
             if len(readable) == 1 or is_infrastructure(error):
                 for message, _ in readable:
@@ -164,14 +164,16 @@ class Inlet:
                 log.warning("settlement_lost", consumer=self.consumer.durable)
                 return
 
-    async def _apply_batch(self, received: Sequence[Received[Event]]) -> None:
-        if not received:
+    async def _apply_batch(self, readable: Sequence[tuple[Msg, Received[Event]]]) -> None:
+        if not readable:
             return
+        received = [each for _, each in readable]
         async with self._database.begin() as tx:
             unseen = await inbox.unseen(tx, self.consumer.durable, [each.envelope.id for each in received])
             fresh = {each.envelope.id: each for each in received if each.envelope.id in unseen}
             if fresh:
                 await self.consumer.handler(list(fresh.values()), tx)
+            await self._forget_failures(tx, [message for message, _ in readable])
         for each in received:
             self._count(each.event, "applied" if each.envelope.id in unseen else "duplicate")
 
@@ -184,9 +186,10 @@ class Inlet:
             raise MalformedMessage(f"{envelope.type} came on {message.subject}")
         return Received(event, envelope, delivery)
 
-    async def _forget_failures(self, tx: AsyncConnection, message: Msg, received: Sequence[Received[Event]]) -> None:
-        if message.metadata.num_delivered > 1:
-            await inbox.succeeded(tx, self.consumer.durable, [each.envelope.id for each in received])
+    async def _forget_failures(self, tx: AsyncConnection, messages: Sequence[Msg]) -> None:
+        again = [id_of(message) for message in messages if message.metadata.num_delivered > 1]
+        if again:
+            await inbox.succeeded(tx, self.consumer.durable, again)
 
     def _count(self, event: Event, result: str) -> None:
         telemetry.CONSUMED.labels(self.consumer.durable, event.type_name(), result).inc()
@@ -201,7 +204,7 @@ class Inlet:
 
     async def _settle_failure(self, message: Msg, error: Exception) -> None:
         tries = message.metadata.num_delivered
-        event_id = id_of(message)
+        event_id = place_of(message) if isinstance(error, MalformedMessage) else id_of(message)
         if is_infrastructure(error) or isinstance(error, NatsError):
             await message.nak(delay=min(retry_delay(tries), LONGEST_WAIT_FOR_INFRASTRUCTURE))
             return
@@ -255,11 +258,12 @@ def delivery_of(message: Msg) -> Delivery:
 
 
 def id_of(message: Msg) -> UUID:
-    """The event's id; for a message without a readable one, an id made from its place in the stream."""
-    try:
-        return UUID((message.headers or {})["ce-id"])
-    except (KeyError, ValueError):
-        return uuid5(NAMESPACE_OID, f"{message.metadata.stream}:{message.metadata.sequence.stream}")
+    return UUID((message.headers or {})["ce-id"])
+
+
+def place_of(message: Msg) -> UUID:
+    """An id made from the place in the stream. A malformed message does not get its own: it may be a forgery of a good event's."""
+    return uuid5(NAMESPACE_OID, f"{message.metadata.stream}:{message.metadata.sequence.stream}")
 
 
 def retry_delay(tries: int) -> float:

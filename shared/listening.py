@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from faststream.security import SASLPlaintext
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig
 from nats.js.errors import Error as JetStreamError
 
 from shared import telemetry
@@ -94,25 +96,21 @@ class Listener:
             **options,
             inbox_prefix=inbox_prefix,
             security=security,
-            ack_policy=AckPolicy.MANUAL,  # the default terminates a message after one error
             graceful_timeout=10.0,
             logger=logging.getLogger("labo.faststream"),
             log_level=logging.DEBUG,
         )
         for inlet in inlets:
-
-            async def take(message: NatsMessage, inlet: Inlet = inlet) -> None:
-                await inlet.take(message.raw_message)  # pyright: ignore[reportArgumentType] - never a batch
-
             subscriber: Any = broker.subscriber(
-                "",
+                config=ConsumerConfig(filter_subjects=list(inlet.consumer.subjects)),  # topology declares it; FastStream wants a name
+                ack_policy=AckPolicy.MANUAL,  # the default terminates a message after one error; on the broker it is not heeded
                 durable=inlet.consumer.durable,
                 stream=JStream(inlet.consumer.stream, declare=False),
                 pull_sub=PullSub(batch_size=AT_ONCE, timeout=FETCH_SECONDS),
                 inbox_prefix=inbox_prefix + b".",  # on the broker alone it gave no message
                 decoder=_undecoded,
             )
-            subscriber(take)
+            subscriber(_into(inlet))
         return broker
 
     def _guard(self, broker: NatsBroker, inlets: Sequence[Inlet]) -> None:
@@ -137,16 +135,24 @@ class Listener:
             await inlet.take_batch(messages)
 
 
+def _into(inlet: Inlet) -> Callable[[NatsMessage], Awaitable[None]]:
+    async def take(message: NatsMessage) -> None:
+        assert isinstance(message.raw_message, Msg)
+        await inlet.take(message.raw_message)
+
+    return take
+
+
 def guarded(fetch: Any, inlet: Inlet, bus: Bus) -> Any:
     """A fetch that beats when it worked, and that pauses and says «nothing there» when it did not: no spin, no loop that dies."""
 
     async def careful(*, batch: int, timeout: float) -> Any:
         try:
             messages = await fetch(batch=batch, timeout=timeout)
-        except NatsTimeout:
+        except TimeoutError as nothing:  # nats-py raises asyncio's as well as its own; FastStream expects its own only
             if bus.client.is_connected:
                 inlet.beat()
-            raise
+            raise NatsTimeout from nothing
         except (NatsError, JetStreamError) as error:
             log.warning("fetch_failed", consumer=inlet.consumer.durable, error=type(error).__name__)
             await asyncio.sleep(PAUSE_SECONDS)

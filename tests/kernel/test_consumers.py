@@ -106,17 +106,26 @@ async def test_two_replicas_that_race_for_the_same_events_have_one_effect_each(k
         await publish(producer, fact, event_id=event_id)
 
     await eventually(lambda: effects_are(database, 50))
-    assert await count(database, "heartbeat group by split_part(name, ':', 1) having count(*) > 1") in (0, None)
+    assert await count(database, "(select distinct split_part(name, ':', 1) from heartbeat) as facts") == 50
 
 
-async def test_E4_a_projection_ignores_a_version_older_than_the_one_it_has(kernel: Kernel, producer: Client) -> None:
+async def all_acknowledged(admin: Client) -> bool:
+    info = await admin.jetstream().consumer_info(STREAM, DURABLE)
+    return not info.num_ack_pending and not info.num_pending
+
+
+async def test_E4_a_projection_ignores_a_version_older_than_the_one_it_has(kernel: Kernel, producer: Client, admin_nats: Client) -> None:
     effects = Effects("projection")
     _, database = await kernel.listen("notify", effects.consumers)
     life = uuid4()
 
-    await publish(producer, confirmed(life, 1), confirmed(life, 3))
+    await publish(producer, confirmed(life, 1))
+    await eventually(lambda: effects_are(database, 1))
+    await publish(producer, confirmed(life, 3))
     await eventually(lambda: effects_are(database, 2))
-    await publish(producer, confirmed(life, 2), confirmed(life, 3), confirmed(life, 4))
+    await publish(producer, confirmed(life, 2), confirmed(life, 3))
+    await eventually(lambda: all_acknowledged(admin_nats))
+    await publish(producer, confirmed(life, 4))
     await eventually(lambda: effects_are(database, 3))
 
     async with database.connect() as connection:
