@@ -251,7 +251,10 @@ async def _keep(nats: Client, gap: Gap, told: set[str]) -> None:
 
 async def _main(verb: str, profile: Profile, settings: ProcessSettings) -> int:
     topology = Topology.read(profile)
-    nats = await nats_client.connect(**connection_options(settings, "topology"))
+    options = connection_options(settings, "topology")
+    if verb != "watch":
+        options |= {"disconnected_cb": None, "allow_reconnect": False}
+    nats = await nats_client.connect(**options)
     try:
         if verb == "watch":
             await watch(nats, topology)
@@ -269,7 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", choices=["embedded", "production"])
     asked = parser.parse_args(arguments)
     settings = ProcessSettings(service="topology")
-    configure_logging("topology", settings.log_level)
+    if asked.verb == "watch":
+        configure_logging("topology", settings.log_level)
     try:
         return asyncio.run(_main(asked.verb, asked.profile or settings.environment, settings))
     except KeyboardInterrupt:

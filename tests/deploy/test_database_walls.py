@@ -55,7 +55,6 @@ async def test_a_service_makes_nothing_outside_its_schema_and_does_not_shift_the
         "create table public.mine (x int)",
         "create schema mine",
         "create temporary table mine (x int)",
-        "create database mine",
         "create role mine",
         "create extension citext",
         "insert into platform.clock (offset_seconds) values (1)",
