@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -56,13 +55,13 @@ class Caller:
         return Cause(actor=self.actor, correlationid=self.correlationid, traceparent=self.traceparent)
 
     def headers(self, deadline: float) -> dict[str, str]:
+        optional = {
+            KEY: self.idempotency_key,
+            CORRELATION: self.correlationid,
+            "traceparent": telemetry.traceparent() or self.traceparent,
+        }
         headers = {ACTOR: self.actor, ROLES: " ".join(sorted(self.roles)), DEADLINE: f"{deadline:.3f}"}
-        for name, value in ((KEY, self.idempotency_key), (CORRELATION, self.correlationid)):
-            if value:
-                headers[name] = value
-        if traceparent := telemetry.traceparent() or self.traceparent:
-            headers["traceparent"] = traceparent
-        return headers
+        return headers | {name: value for name, value in optional.items() if value}
 
 
 @dataclass
@@ -118,7 +117,7 @@ class Bus:
             answer = await self.client.request(request.subject, body, timeout=timeout, headers=caller.headers(time.time() + timeout))
         except NoRespondersError as error:
             raise Unavailable(f"nobody answers {request.subject}") from error
-        except (TimeoutError, asyncio.TimeoutError) as error:
+        except TimeoutError as error:
             if not self.client.is_connected:
                 raise Unavailable("the broker went away") from error
             raise DeadlineExceeded(f"{request.subject} did not answer in {timeout} s") from error

@@ -1,6 +1,6 @@
 """Domain time: what rules compare dates with. A demonstration or a test can shift it; production refuses (`ClockFixed`).
 
-The offset is a row of the table `platform.clock`, read at start; `labo clock` changes it and tells every process over NATS (`clock.shifted`).
+The offset is a row of the table `platform.clock`, read at start; `labo clock` changes it and tells every process over NATS.
 Tokens, leases, retries, retention, `ce-time` and logs keep real time.
 """
 
@@ -34,7 +34,7 @@ def offset() -> timedelta:
 
 def shift(by: timedelta, environment: Literal["embedded", "production"]) -> None:
     """Set how far domain time is from real time; `ClockFixed` in production unless it is zero."""
-    global _offset
+    global _offset  # noqa: PLW0603 - one clock per process is the point
     if by and environment == "production":
         raise ClockFixed("the clock of a production process cannot be shifted")
     _offset = by

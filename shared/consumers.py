@@ -26,7 +26,7 @@ from shared.outbox import Cause
 
 log = telemetry.log
 
-EventT = TypeVar("EventT", bound=Event, covariant=True)
+EventT_co = TypeVar("EventT_co", bound=Event, covariant=True)
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 PATIENCE_SECONDS = 15 * 60.0  # counted from this consumer's first failure on that event
@@ -37,10 +37,10 @@ Kind = Literal["effect", "projection", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
-class Received(Generic[EventT]):
+class Received(Generic[EventT_co]):
     """An event with its envelope, and where in its stream it stood."""
 
-    event: EventT
+    event: EventT_co
     envelope: Envelope
     delivery: Delivery
 
@@ -122,13 +122,12 @@ class Inlet:
         """One message, from delivery to settlement. Raises nothing but cancellation."""
         try:
             received = self._read(message)
-            if received is not None:
-                context = telemetry.context_from(received.envelope.traceparent)
-                with telemetry.tracer.start_as_current_span(self.consumer.durable, context=context, kind=SpanKind.CONSUMER):
-                    async with self._database.begin() as tx:
-                        result = await apply(self.consumer, received, tx)
-                        await self._forget_failures(tx, [message])
-                self._count(received.event, result)
+            context = telemetry.context_from(received.envelope.traceparent)
+            with telemetry.tracer.start_as_current_span(self.consumer.durable, context=context, kind=SpanKind.CONSUMER):
+                async with self._database.begin() as tx:
+                    result = await apply(self.consumer, received, tx)
+                    await self._forget_failures(tx, [message])
+            self._count(received.event, result)
             await message.ack()
         except NatsError:
             log.warning("settlement_lost", consumer=self.consumer.durable)  # delivered again; the inbox knows it
@@ -140,29 +139,29 @@ class Inlet:
         readable: list[tuple[Msg, Received[Event]]] = []
         for message in messages:
             try:
-                received = self._read(message)
+                readable.append((message, self._read(message)))
             except MalformedMessage as error:
                 await self._fail(message, error)
-            else:
-                if received is not None:
-                    readable.append((message, received))
         try:
             await self._apply_batch(readable)
         except Exception as error:
-            if len(readable) == 1 or is_infrastructure(error):
-                for message, _ in readable:
-                    await self._fail(message, error)
-                return
-            log.warning("batch_split", consumer=self.consumer.durable, size=len(readable), error=type(error).__name__)
-            for message, _ in readable:
-                await self.take(message)
+            await self._split(readable, error)
             return
-        for message, _ in readable:
-            try:
+        try:
+            for message, _ in readable:
                 await message.ack()
-            except NatsError:
-                log.warning("settlement_lost", consumer=self.consumer.durable)
-                return
+        except NatsError:
+            log.warning("settlement_lost", consumer=self.consumer.durable)
+
+    async def _split(self, readable: Sequence[tuple[Msg, Received[Event]]], error: Exception) -> None:
+        """After a failed batch: wait when the weather failed it, else find the one that did."""
+        if len(readable) == 1 or is_infrastructure(error):
+            for message, _ in readable:
+                await self._fail(message, error)
+            return
+        log.warning("batch_split", consumer=self.consumer.durable, size=len(readable), error=type(error).__name__)
+        for message, _ in readable:
+            await self.take(message)
 
     async def _apply_batch(self, readable: Sequence[tuple[Msg, Received[Event]]]) -> None:
         if not readable:
@@ -210,7 +209,9 @@ class Inlet:
             return
         permanent = isinstance(error, MalformedMessage) or (isinstance(error, Refused) and not error.retryable)
         said = f"{type(error).__name__}: {error}"
-        log.warning("event_failed", consumer=self.consumer.durable, event_id=str(event_id), tries=tries, error=type(error).__name__, exc_info=error)
+        log.warning(
+            "event_failed", consumer=self.consumer.durable, event_id=str(event_id), tries=tries, error=type(error).__name__, exc_info=error
+        )
         async with self._database.begin() as tx:
             first_failed_at, attempts, failing_for = await inbox.failed(tx, self.consumer.durable, event_id, said)
             parked = permanent or failing_for >= self._patience
@@ -219,7 +220,11 @@ class Inlet:
                     tx, self.consumer.durable, event_id, delivery_of(message),
                     error_code=getattr(error, "code", "handler_failed"), error=said, attempts=attempts, first_failed_at=first_failed_at,
                 )  # fmt: skip
-        telemetry.CONSUMED.labels(self.consumer.durable, message.headers.get("ce-type", "unknown") if message.headers else "unknown", "parked" if parked else "retried").inc()
+        telemetry.CONSUMED.labels(
+            self.consumer.durable,
+            message.headers.get("ce-type", "unknown") if message.headers else "unknown",
+            "parked" if parked else "retried",
+        ).inc()
         if parked:
             log.error("event_parked", consumer=self.consumer.durable, event_id=str(event_id))
             await message.ack()
@@ -269,7 +274,7 @@ def place_of(message: Msg) -> UUID:
 def retry_delay(tries: int) -> float:
     """Seconds before the next try: 0.2 × 2ⁿ, at most 60, ± 20 %."""
     delay = min(FIRST_RETRY_SECONDS * 2 ** min(tries - 1, 20), LONGEST_RETRY_SECONDS)
-    return delay * random.uniform(0.8, 1.2)
+    return delay * random.uniform(0.8, 1.2)  # noqa: S311 - spread, not secrecy
 
 
 __all__ = ["Consumer", "Consumers", "Inlet", "Received", "apply", "replay"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import asyncpg
 from sqlalchemy import URL, text
-from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared.settings import Settings
@@ -55,7 +56,11 @@ class Database:
             pool_timeout=3,
             pool_pre_ping=True,
             hide_parameters=True,  # they would stand in every error, log and trace (P4)
-            connect_args={"server_settings": SERVER_SETTINGS | {"application_name": f"labo.{settings.service}"}, "timeout": 3, "command_timeout": 6},
+            connect_args={
+                "server_settings": SERVER_SETTINGS | {"application_name": f"labo.{settings.service}"},
+                "timeout": 3,
+                "command_timeout": 6,
+            },
         )
         return cls(engine)
 
@@ -73,14 +78,14 @@ class Database:
         )
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
+    async def begin(self) -> AsyncGenerator[AsyncConnection]:
         async with self.engine.begin() as tx:
             yield tx
         for call in self.after_commit:
             call()
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[AsyncConnection]:
+    async def connect(self) -> AsyncGenerator[AsyncConnection]:
         """A connection for reads; whatever it writes is rolled back."""
         async with self.engine.connect() as connection:
             yield connection

@@ -24,7 +24,7 @@ class Problem(BaseModel):
     """Seconds to wait before another try."""
 
 
-class Refused(Exception):  # noqa: N818 - it is not an error, it is an answer
+class Refused(Exception):
     """A rule says no. Subclass it once per rule, with its `code`, `status` and French `title`.
 
     `detail` is for whoever reads the log; keyword members travel in the problem document (ids and dates only, never names).

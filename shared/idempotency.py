@@ -91,4 +91,6 @@ async def store(tx: AsyncConnection, done: Sequence[tuple[Claim, str]]) -> None:
 async def sweep(database: Database) -> None:
     """Forget keys older than 48 h."""
     async with database.begin() as tx:
-        await tx.execute(text("delete from idempotency_key where created_at < clock_timestamp() - cast(:age as interval)"), {"age": KEPT_FOR})
+        await tx.execute(
+            text("delete from idempotency_key where created_at < clock_timestamp() - cast(:age as interval)"), {"age": KEPT_FOR}
+        )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, text
@@ -49,7 +50,8 @@ _FAILED = text(
 
 _PARK = text(
     """
-    insert into dead_letter (consumer, event_id, stream, stream_seq, subject, headers, payload, error_code, error, attempts, first_failed_at)
+    insert into dead_letter (consumer, event_id, stream, stream_seq, subject, headers, payload, error_code, error, attempts,
+                             first_failed_at)
     values (:consumer, :event_id, :stream, :stream_seq, :subject, cast(:headers as jsonb), :payload, :error_code, :error, :attempts,
             coalesce(cast(:first_failed_at as timestamptz), clock_timestamp()))
     on conflict (consumer, event_id) do nothing
@@ -94,7 +96,7 @@ async def park(
     attempts: int = 1,
     first_failed_at: datetime | None = None,
 ) -> UUID | None:
-    """Put a message where a human sees it, and its id into the inbox so that it is not taken again. None when it was parked already."""
+    """Put a message where a human sees it, and its id into the inbox: it is not taken again. None when it was parked already."""
     await unseen(tx, consumer, [event_id])
     parked = await tx.scalar(
         _PARK,
@@ -116,13 +118,16 @@ async def park(
     return parked
 
 
-async def reopen(tx: AsyncConnection, dead_letter_id: UUID) -> Row[tuple[object, ...]] | None:
+async def reopen(tx: AsyncConnection, dead_letter_id: UUID) -> Row[Any] | None:
     """Lock an unresolved dead letter for a replay and take its id out of the inbox. None when there is no such, or it is resolved."""
     letter = (
         await tx.execute(text("select * from dead_letter where id = :id and resolved_at is null for update"), {"id": dead_letter_id})
     ).one_or_none()
     if letter is not None:
-        await tx.execute(text("delete from inbox where consumer = :consumer and event_id = :event_id"), dict(letter._mapping))
+        await tx.execute(
+            text("delete from inbox where consumer = :consumer and event_id = :event_id"),
+            {"consumer": letter.consumer, "event_id": letter.event_id},
+        )
     return letter
 
 

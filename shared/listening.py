@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
@@ -137,8 +137,7 @@ class Listener:
 
 def _into(inlet: Inlet) -> Callable[[NatsMessage], Awaitable[None]]:
     async def take(message: NatsMessage) -> None:
-        assert isinstance(message.raw_message, Msg)
-        await inlet.take(message.raw_message)
+        await inlet.take(cast("Msg", message.raw_message))  # a list only with `batch=True`
 
     return take
 

@@ -47,9 +47,10 @@ def uuid7() -> UUID:
 _INSERT = text(
     """
     insert into outbox (event_id, aggregate_type, aggregate_id, aggregate_version, subject, headers, payload, occurred_at)
-    select event_id, aggregate_type, aggregate_id, aggregate_version, subject, cast(headers as jsonb), convert_to(payload, 'UTF8'), :now
-    from unnest(cast(:event_id as uuid[]), cast(:aggregate_type as text[]), cast(:aggregate_id as uuid[]), cast(:aggregate_version as int[]),
-                cast(:subject as text[]), cast(:headers as text[]), cast(:payload as text[]))
+    select event_id, aggregate_type, aggregate_id, aggregate_version, subject, cast(headers as jsonb),
+           convert_to(payload, 'UTF8'), :now
+    from unnest(cast(:event_id as uuid[]), cast(:aggregate_type as text[]), cast(:aggregate_id as uuid[]),
+                cast(:aggregate_version as int[]), cast(:subject as text[]), cast(:headers as text[]), cast(:payload as text[]))
          with ordinality as fact(event_id, aggregate_type, aggregate_id, aggregate_version, subject, headers, payload, place)
     order by place
     """

@@ -1,4 +1,4 @@
-"""Publishes the outbox: one leader per service, order kept per aggregate, thousands in flight, and nothing given up while the broker is away.
+"""Publishes the outbox: one leader per service, order kept per aggregate, thousands in flight, nothing given up without a broker.
 
 A row is unpublished, in flight, acknowledged, then marked. A lost mark is a duplicate that its id removes. The stream is a cache of the
 outbox: when it was recreated, lost its tail or was purged, what it lacks is published again with the same ids.
@@ -17,10 +17,9 @@ import asyncpg
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.js.api import StreamInfo
 from nats.js.errors import Error as JetStreamError
 
-from shared import telemetry
+from shared import refill, telemetry
 from shared.bus import Bus
 from shared.database import Database, is_infrastructure
 
@@ -48,16 +47,6 @@ update outbox set published_at = clock_timestamp(), stream_seq = done.seq, last_
 from unnest($1::bigint[], $2::bigint[]) as done(id, seq) where outbox.id = done.id
 """
 _PARK = "update outbox set parked_at = clock_timestamp(), last_error = $2, attempts = attempts + 1 where id = $1 and parked_at is null"
-_REFILL = """
-with again as (
-    update outbox set published_at = null, stream_seq = null where published_at is not null and (stream_seq > $1 or stream_seq < $2) returning 1
-) select count(*) from again
-"""
-_BACKLOG = """
-select count(*) filter (where parked_at is null) as unpublished, count(*) filter (where parked_at is not null) as parked,
-       coalesce(extract(epoch from clock_timestamp() - min(created_at) filter (where parked_at is null)), 0)::float8 as oldest
-from outbox where published_at is null
-"""
 
 
 if TYPE_CHECKING:
@@ -127,7 +116,9 @@ class Relay:
 
     async def _unpublished(self) -> int:
         async with self._database.connect() as connection:
-            return (await connection.exec_driver_sql("select count(*) from outbox where published_at is null and parked_at is null")).scalar_one()
+            return (
+                await connection.exec_driver_sql("select count(*) from outbox where published_at is null and parked_at is null")
+            ).scalar_one()
 
     # --- leading -----------------------------------------------------------------------------------------------------------------
 
@@ -179,14 +170,14 @@ class Relay:
                 await self._pause()
 
     def _ready(self) -> bool:
-        return time.monotonic() >= self._stalled_until and len(self._rows) < AT_ONCE and self._bus.client.is_connected and not self._doubtful
+        return (
+            time.monotonic() >= self._stalled_until and len(self._rows) < AT_ONCE and self._bus.client.is_connected and not self._doubtful
+        )
 
     async def _pause(self) -> None:
         if not self._acked:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
-            except TimeoutError:
-                pass
         self._wake.clear()
 
     async def _read_page(self, leader: Leader) -> bool:
@@ -305,7 +296,7 @@ class Relay:
     async def _check_stream(self, leader: Leader) -> None:
         """Compare the stream with the outbox and publish again what it lacks."""
         self._checked_at = time.monotonic()
-        await self._report(leader)
+        await refill.report(leader)
         await self._settle(leader)  # before the stream speaks: what is marked is then at or below its last sequence
         try:
             info = await self._bus.client.jetstream(timeout=2).stream_info(self._stream)
@@ -315,42 +306,15 @@ class Relay:
             await leader.fetchval("select 1")
             await asyncio.sleep(BACKOFF_SECONDS)
             return
-        kept_after, kept_from = await self._extent(leader, info)
-        self._first = info.state.first_seq if info.state.messages else info.state.last_seq + 1
-        again = await leader.fetchval(_REFILL, kept_after, kept_from)
+        self._first = refill.first_kept(info)
+        again = await refill.mark_missing(leader, self._stream, info)
         if again or self._doubtful or not self._highest:
             self._forget_flight()
             self._highest = info.state.last_seq
-        if again:
-            log.error("stream_refilled", stream=self._stream, events=again, last_seq=info.state.last_seq, first_seq=info.state.first_seq)
-            telemetry.STREAM_REFILLS.inc()
         self._doubtful = False
-
-    async def _extent(self, leader: Leader, info: StreamInfo) -> tuple[int, int]:
-        """Sequences that the outbox may rely on: above `last`, below `first`, and all of them if the stream is another one, are missing."""
-        created = str(info.created)
-        known = await leader.fetchval("select identity from stream_identity where stream = $1", self._stream)
-        if known != created:
-            await leader.execute(
-                "insert into stream_identity values ($1, $2) on conflict (stream) do update set identity = excluded.identity",
-                self._stream, created,
-            )  # fmt: skip
-            if known is not None:
-                return 0, 0
-        first = info.state.first_seq if info.state.messages else info.state.last_seq + 1
-        return info.state.last_seq, first
 
     def _forget_flight(self) -> None:
         """Answers to what was sent before no longer count."""
         self._rows.clear()
         self._acked.clear()
         self._cursor = 0
-
-    async def _report(self, leader: Leader) -> None:
-        backlog = await leader.fetchrow(_BACKLOG)
-        assert backlog is not None
-        telemetry.OUTBOX_UNPUBLISHED.set(backlog["unpublished"])
-        telemetry.OUTBOX_PARKED.set(backlog["parked"])
-        telemetry.OUTBOX_OLDEST_SECONDS.set(backlog["oldest"])
-
-

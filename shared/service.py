@@ -1,19 +1,17 @@
-"""One service as a process: what every `app.py` hands its parts to. Starts without the broker, heals without a restart, stops without loss."""
+"""One service as a process: what every `app.py` hands its parts to. Starts without the broker, heals, stops without loss."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import uvicorn
 import uvloop
 from nats.errors import Error as NatsError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -34,6 +32,7 @@ from shared.relay import Relay
 from shared.requests import Requests, Responder
 from shared.settings import Settings
 from shared.timers import Timer, TimerPoller, Timers, beat
+from shared.web import start_web
 
 log = telemetry.log
 
@@ -225,7 +224,9 @@ class Process:
         while True:
             await idempotency.sweep(self.database)
             async with self.database.connect() as connection:
-                letters = await connection.execute(text("select consumer, count(*) from dead_letter where resolved_at is null group by consumer"))
+                letters = await connection.execute(
+                    text("select consumer, count(*) from dead_letter where resolved_at is null group by consumer")
+                )
                 for name, number in letters:
                     telemetry.DEAD_LETTERS.labels(name).set(number)
             await beat(self.database, "sweep")
@@ -239,7 +240,12 @@ class Process:
 
         async def readyz(_: HttpRequest) -> Response:
             problems = await self.problems()
-            body = {"service": self._service.name, "version": os.environ.get("LABO_VERSION", "dev"), "ready": not problems, "problems": problems}
+            body = {
+                "service": self._service.name,
+                "version": os.environ.get("LABO_VERSION", "dev"),
+                "ready": not problems,
+                "problems": problems,
+            }
             return JSONResponse(body, status_code=503 if problems else 200)
 
         async def metrics(_: HttpRequest) -> Response:
@@ -249,9 +255,8 @@ class Process:
 
     async def problems(self) -> list[str]:
         """Why this process should get no traffic now; empty when it works: database, broker, and a recent fetch of every durable."""
-        if not self._serving:
+        if not self._serving or self._bus is None or self._listener is None:
             return ["stopping" if self._stop.is_set() else "starting"]
-        assert self._bus is not None and self._listener is not None
         problems = [f"consumer {durable}" for durable in self._listener.stale()]
         try:
             async with asyncio.timeout(READY_WITHIN_SECONDS):
@@ -276,40 +281,3 @@ def replays(heard: Sequence[consumers.Consumer]) -> Timers:
         await consumers.replay(heard, UUID(timer.payload["dead_letter_id"]), tx)
 
     return timers
-
-
-class WebServer(uvicorn.Server):
-    """uvicorn without its own signal handlers; `finished` is set when it has answered its last request."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.finished = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def start_web(application: ASGIApp, host: str, port: int) -> WebServer:
-    """Serve an application beside everything else; a port that cannot be had ends the process with one clear line."""
-    config = uvicorn.Config(
-        application, host=host, port=port, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=10, server_header=False
-    )
-    server = WebServer(config)
-
-    async def serve() -> None:
-        try:
-            await server.serve()
-        except SystemExit:
-            log.critical("port_taken", host=host, port=port)
-            os._exit(1)
-        finally:
-            server.finished.set()
-
-    task = asyncio.create_task(serve(), name=f"web:{port}")
-    _web_tasks.add(task)
-    task.add_done_callback(_web_tasks.discard)
-    return server
-
-
-_web_tasks: set[asyncio.Task[None]] = set()

@@ -73,6 +73,7 @@ class BookingCancelled(BookingEvent):
 
     subject: ClassVar[str] = "evt.booking.booking_cancelled.v1"
     reason: str = ""
+    """Why, in French for the agent; empty when the agent cancelled."""
 
 
 class WaitlistJoined(BookingEvent):
@@ -80,6 +81,7 @@ class WaitlistJoined(BookingEvent):
 
     subject: ClassVar[str] = "evt.booking.waitlist_joined.v1"
     rank: int
+    """Place in the queue at that moment, 1 = next."""
 
 
 class WaitlistLeft(BookingEvent):
@@ -87,6 +89,7 @@ class WaitlistLeft(BookingEvent):
 
     subject: ClassVar[str] = "evt.booking.waitlist_left.v1"
     reason: str = ""
+    """Why, in French for the agent; empty when the agent left."""
 
 
 class WaitlistPromoted(BookingEvent):
@@ -107,9 +110,13 @@ class SessionAvailabilityChanged(Event):
     aggregate: ClassVar[str] = "session"
     session_id: UUID
     session_sequence: int
+    """Number of the last decision that these counters include."""
     capacity: int
+    """Seats that agents can book."""
     held: int
+    """Seats taken, whatever holds them (B1)."""
     waiting: int
+    """Agents in the queue."""
 
 
 # --- requests ------------------------------------------------------------------------------------------------------------------------

@@ -101,9 +101,13 @@ class ActivityPublished(Event):
     activity_id: UUID
     activity_type: ActivityType
     title: str
+    """In French, as the programme shows it."""
     summary: str
+    """One or two sentences, for lists."""
     description: str
+    """The whole text, for the activity's own page."""
     theme: str
+    """Label that the programme is filtered by."""
     delivery_mode: DeliveryMode
     host_id: UUID | None = None
 
@@ -125,9 +129,13 @@ class SessionRescheduled(Event):
     session_id: UUID
     session: SessionState
     previous_periods: tuple[Period, ...]
+    """When it was to take place."""
     previous_venue: VenueSheet | None = None
+    """Where it was to take place."""
     previous_capacity: int
+    """Seats it had."""
     reason: str = ""
+    """Why, in French for the people who come."""
 
 
 class SessionCancelled(Event):
@@ -138,6 +146,7 @@ class SessionCancelled(Event):
     session_id: UUID
     session: SessionState
     reason: str
+    """Why, in French for the people who would have come."""
 
 
 # --- requests ------------------------------------------------------------------------------------------------------------------------
@@ -193,7 +202,8 @@ class PublishActivity(Request[Acknowledged]):
 
 class ScheduleSession(Request[SessionState]):
     """Give a published activity a date. Refuses `activity_unknown`, `activity_not_published`, `venue_unknown`, `venue_required`,
-    `venue_too_small`, `venue_closed`, `periods_invalid`, `session_exists`."""
+    `venue_too_small`, `venue_closed`, `periods_invalid`, `session_exists`.
+    """
 
     subject: ClassVar[str] = "rpc.catalog.schedule_session.v1"
     session_id: UUID
@@ -207,7 +217,8 @@ class ScheduleSession(Request[SessionState]):
 
 class RescheduleSession(Request[SessionState]):
     """Change dates, place or seats; what is left out stays. Refuses `session_unknown`, `session_is_cancelled`, `nothing_changed` and
-    the refusals of `ScheduleSession`."""
+    the refusals of `ScheduleSession`.
+    """
 
     subject: ClassVar[str] = "rpc.catalog.reschedule_session.v1"
     session_id: UUID

@@ -27,6 +27,7 @@ class AgentEvent(Event):
     org_unit: str
     """Code of the administration the agent works in."""
     roles: tuple[Role, ...]
+    """What the agent may do in the lab."""
 
 
 class AgentRegistered(AgentEvent):
@@ -71,7 +72,7 @@ class DemoToken(Message):
 
 
 class IssueDemoToken(Request[DemoToken]):
-    """A bearer token for scripts. Needs the role `operator`; refused with `not_in_production` outside the embedded stack, `agent_unknown`."""
+    """A bearer token for scripts. Needs the role `operator`. Refuses `agent_unknown`, and `not_in_production` outside the embedded stack."""
 
     subject: ClassVar[str] = "rpc.gateway.issue_demo_token.v1"
     sub: str

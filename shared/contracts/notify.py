@@ -20,6 +20,7 @@ class DeliveryBounced(Event):
     mail_id: UUID
     agent_id: UUID
     kind: str
+    """Which mail it was, such as `booking_confirmed`."""
 
 
 class Delivery(Message):

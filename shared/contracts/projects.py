@@ -112,7 +112,9 @@ class EngagementEvent(Event):
     coach_id: UUID
     state: EngagementState
     starts_on: date
+    """First day of the coaching."""
     planned_end_on: date
+    """Last day as planned, between 3 and 6 calendar months later (C1)."""
 
 
 class EngagementStarted(EngagementEvent):
@@ -134,6 +136,7 @@ class EngagementClosed(EngagementEvent):
     subject: ClassVar[str] = "evt.projects.engagement_closed.v1"
     outcome: Outcome
     has_lessons_learned: bool
+    """Whether a REX was written (C9); its text stays in projects."""
 
 
 # --- requests ------------------------------------------------------------------------------------------------------------------------
@@ -151,7 +154,8 @@ class SubmitApplication(Request[Application]):
 
 class DecideApplication(Request[Application]):
     """The committee's decision. Needs the role `lab_team` or `operator`. Refuses `application_unknown`, `already_decided`,
-    `reason_required`, `redirection_required` (not accepted, and nothing concrete proposed: C4), `not_allowed`."""
+    `reason_required`, `redirection_required` (not accepted, and nothing concrete proposed: C4), `not_allowed`.
+    """
 
     subject: ClassVar[str] = "rpc.projects.decide_application.v1"
     application_id: UUID
@@ -162,7 +166,8 @@ class DecideApplication(Request[Application]):
 
 class StartEngagement(Request[Engagement]):
     """Start the coaching of an accepted application. Needs `lab_team` or `operator`. Refuses `application_unknown`,
-    `application_not_accepted`, `engagement_exists`, `duration_out_of_bounds` (C1), `not_allowed`."""
+    `application_not_accepted`, `engagement_exists`, `duration_out_of_bounds` (C1), `not_allowed`.
+    """
 
     subject: ClassVar[str] = "rpc.projects.start_engagement.v1"
     engagement_id: UUID
@@ -174,7 +179,8 @@ class StartEngagement(Request[Engagement]):
 
 class AddLogbookEntry(Request[Engagement]):
     """The project lead, the coach or the lab team writes in the logbook. Refuses `engagement_unknown`, `engagement_is_closed`,
-    `not_allowed`, `entry_exists`."""
+    `not_allowed`, `entry_exists`.
+    """
 
     subject: ClassVar[str] = "rpc.projects.add_logbook_entry.v1"
     engagement_id: UUID

@@ -119,6 +119,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in (
-        "heartbeat", "idempotency_key", "timer", "dead_letter", "delivery_failure", "projection_cursor", "inbox", "stream_identity", "outbox",
+        "heartbeat", "idempotency_key", "timer", "dead_letter", "delivery_failure", "projection_cursor", "inbox", "stream_identity",
+        "outbox",
     ):  # fmt: skip
         op.execute(f"drop table {table}")

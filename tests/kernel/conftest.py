@@ -76,5 +76,3 @@ class Kernel:
 async def kernel(settings_for: Callable[..., Settings]) -> AsyncIterator[Kernel]:
     async with AsyncExitStack() as stack:
         yield Kernel(settings_for, stack)
-
-

@@ -133,7 +133,7 @@ async def test_E4_a_projection_ignores_a_version_older_than_the_one_it_has(kerne
     assert names == ["1", "3", "4"]
 
 
-# --- failures ------------------------------------------------------------------------------------------------------------------------------
+# --- failures ---------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -153,7 +153,9 @@ async def test_a_failing_event_is_tried_again_and_its_neighbours_do_not_wait(ker
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fault", [Forever("bug"), NoSuchSeat("no")])
-async def test_what_cannot_succeed_is_parked_and_replayed_after_the_fix(kernel: Kernel, producer: Client, kind: str, fault: Exception) -> None:
+async def test_what_cannot_succeed_is_parked_and_replayed_after_the_fix(
+    kernel: Kernel, producer: Client, kind: str, fault: Exception
+) -> None:
     effects = Effects(kind)
     _, database = await kernel.listen("notify", effects.consumers, patience=0.0)
     bad, good = confirmed(), [confirmed() for _ in range(5)]
@@ -217,7 +219,7 @@ async def test_F12_malformed_events_are_parked_at_once_and_neighbours_unharmed(k
     await eventually(lambda: effects_are(database, len(malformed())))
     async with database.connect() as connection:
         kept = (await connection.execute(text("select payload, headers from dead_letter order by stream_seq limit 1"))).one()
-    assert bytes(kept.payload) == b"{" and kept.headers["ce-specversion"] == "1.0", "a human sees what came"
+    assert (bytes(kept.payload), kept.headers["ce-specversion"]) == (b"{", "1.0"), "a human sees what came"
 
 
 async def test_infrastructure_errors_never_count(kernel: Kernel, producer: Client) -> None:
@@ -244,7 +246,7 @@ async def test_the_database_going_away_under_a_consumer_costs_time_and_no_event(
     assert await count(database, "dead_letter") == 0
 
 
-# --- durables that come and go ----------------------------------------------------------------------------------------------------------------
+# --- durables that come and go -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -274,7 +276,9 @@ async def test_F18_a_durable_deleted_by_hand_is_noticed_and_consumption_resumes_
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_service_that_starts_before_its_durable_waits_for_it(kernel: Kernel, producer: Client, admin_nats: Client, kind: str) -> None:
+async def test_a_service_that_starts_before_its_durable_waits_for_it(
+    kernel: Kernel, producer: Client, admin_nats: Client, kind: str
+) -> None:
     await admin_nats.jetstream().delete_consumer(STREAM, DURABLE)
     effects = Effects(kind)
     listener, database = await kernel.listen("notify", effects.consumers)
@@ -297,7 +301,8 @@ async def test_stopping_finishes_what_was_fetched(kernel: Kernel, producer: Clie
 
     info = await admin_nats.jetstream().consumer_info(STREAM, DURABLE)
     done = await count(database, "heartbeat")
-    assert info.ack_floor is not None and info.ack_floor.stream_seq == done
+    assert info.ack_floor is not None
+    assert info.ack_floor.stream_seq == done
 
 
 def test_a_durable_hears_one_stream_only() -> None:

@@ -77,7 +77,9 @@ async def test_I5_versions_of_an_aggregate_keep_their_order_among_thousands_of_o
     assert all(found == list(range(1, 21)) for found in versions.values())
 
 
-async def test_what_is_committed_while_the_broker_is_away_is_published_when_it_is_back(kernel: Kernel, nats: NatsServer, admin_nats: Client) -> None:
+async def test_what_is_committed_while_the_broker_is_away_is_published_when_it_is_back(
+    kernel: Kernel, nats: NatsServer, admin_nats: Client
+) -> None:
     database = await kernel.database("booking")
     await kernel.relay("booking", database)
     await record(database, confirmed())
@@ -131,7 +133,8 @@ async def test_a_stream_that_lost_its_tail_gets_it_again(kernel: Kernel, admin_n
         return await count(database, "outbox where stream_seq > 10 or published_at is null") == 0
 
     await eventually(marks_again, 20)
-    assert first.leading and (await js.stream_info(STREAM)).created == created
+    assert first.leading
+    assert (await js.stream_info(STREAM)).created == created
     assert len(kept) == len(await stored(admin_nats)), "inside the window the ids removed the second copies"
 
 
@@ -182,7 +185,10 @@ async def test_of_two_relays_one_leads_and_the_other_takes_over(kernel: Kernel, 
         await record(other, *(confirmed() for _ in range(20)))
         async with one.begin() as tx:  # as when the process holding the lock dies
             ended = await tx.execute(
-                text("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted and classid = hashtext('labo.relay')::oid")
+                text(
+                    "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted"
+                    " and classid = hashtext('labo.relay')::oid"
+                )
             )
         assert ended.rowcount <= 1, round_
         await eventually(lambda: all_published(one), 20)

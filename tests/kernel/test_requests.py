@@ -158,7 +158,9 @@ async def test_beyond_the_limit_a_request_is_told_busy_instead_of_queueing(kerne
     release.set()
     results = await asyncio.gather(*waiting, return_exceptions=True)
 
-    assert isinstance(error, Refused) and error.code == Busy.code and error.retryable
+    assert isinstance(error, Refused)
+    assert error.code == Busy.code
+    assert error.retryable
     assert sum(isinstance(result, Booking) for result in results) == 3
 
 
@@ -195,8 +197,10 @@ async def test_the_same_key_five_times_in_parallel_has_one_effect(kernel: Kernel
     assert await count(database, "outbox") == 1
     replies = [answer for answer in answers if isinstance(answer, Booking)]
     refusals = [answer for answer in answers if isinstance(answer, Refused)]
-    assert replies and all(reply == once_more for reply in replies)
-    assert len(replies) + len(refusals) == 5 and {refusal.code for refusal in refusals} <= {"idempotency_key_in_use"}
+    assert replies
+    assert all(reply == once_more for reply in replies)
+    assert len(replies) + len(refusals) == 5
+    assert {refusal.code for refusal in refusals} <= {"idempotency_key_in_use"}
 
 
 async def test_another_body_under_the_same_key_is_refused_and_another_actor_is_not(kernel: Kernel) -> None:
