@@ -58,4 +58,5 @@ def read_agents(file: Path = FILE) -> tuple[Agent, ...]:
 
 
 def _agent(said: dict[str, Any], units: dict[str, OrgUnit]) -> Agent:
-    return Agent(**said | {"org_unit": units[said["org_unit"]], "roles": tuple(said.get("roles", ("agent",)))})
+    read: dict[str, Any] = {"org_unit": units[said["org_unit"]], "roles": tuple(said.get("roles", ("agent",)))}
+    return Agent(**said | read)
