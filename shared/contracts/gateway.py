@@ -72,7 +72,7 @@ class DemoToken(Message):
 
 
 class IssueDemoToken(Request[DemoToken]):
-    """A bearer token for scripts. Needs the role `operator`. Refuses `agent_unknown`, and `not_in_production` outside the embedded stack."""
+    """A bearer token for scripts, on the embedded stack only (`not_in_production`). Needs `operator`. Refuses `agent_unknown`."""
 
     subject: ClassVar[str] = "rpc.gateway.issue_demo_token.v1"
     sub: str

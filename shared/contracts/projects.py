@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from shared.contracts.messages import Event, Message, Request
 
@@ -40,7 +40,7 @@ class EntryKind(StrEnum):
 
 
 Decision = Literal["accepted", "accepted_with_conditions", "redirected", "declined"]
-Prose = Annotated[str, Field(min_length=3, max_length=10_000)]
+Prose = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=10_000)]
 
 
 class LogbookEntry(Message):
@@ -59,6 +59,7 @@ class Application(Message):
     state: ApplicationState
     version: int
     submitted_at: AwareDatetime
+    decided_at: AwareDatetime | None = None
     decision_reason: str | None = None
     redirection: str | None = None
     """A concrete activity proposed instead, when not accepted (C4)."""
@@ -80,8 +81,11 @@ class Engagement(Message):
     closing_reason: str | None = None
     lessons_learned: str | None = None
     """The REX (C9)."""
+    closed_at: AwareDatetime | None = None
     logbook: tuple[LogbookEntry, ...] = ()
-    """Newest first."""
+    """Newest first, as many as one message carries."""
+    logbook_total: int = 0
+    """How many entries there are."""
 
 
 # --- events --------------------------------------------------------------------------------------------------------------------------
@@ -148,13 +152,13 @@ class SubmitApplication(Request[Application]):
     subject: ClassVar[str] = "rpc.projects.submit_application.v1"
     application_id: UUID
     project_lead_id: UUID
-    title: Annotated[str, Field(min_length=3, max_length=200)]
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=200)]
     problem: Prose
 
 
 class DecideApplication(Request[Application]):
     """The committee's decision. Needs the role `lab_team` or `operator`. Refuses `application_unknown`, `already_decided`,
-    `reason_required`, `redirection_required` (not accepted, and nothing concrete proposed: C4), `not_allowed`.
+    `reason_required`, `redirection_required` (not accepted, and nothing concrete proposed: C4), `redirection_unexpected` (accepted), `not_allowed`.
     """
 
     subject: ClassVar[str] = "rpc.projects.decide_application.v1"
