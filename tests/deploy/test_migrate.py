@@ -90,7 +90,13 @@ async def test_a_failing_migration_leaves_no_trace_and_the_next_run_goes_on(
     postgres: Postgres, empty_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     revision = tmp_path / "0001_catalog.py"
-    lines = ['"""Half done."""', "from alembic import op", "revision = 'broken_0001'", "down_revision = None", "branch_labels = ('broken',)"]
+    lines = [
+        '"""Half done."""',
+        "from alembic import op",
+        "revision = 'broken_0001'",
+        "down_revision = None",
+        "branch_labels = ('broken',)",
+    ]
     body = ["def upgrade():", "    op.execute('create table half (x int)')", "    op.execute('create table half (x int)')"]
     revision.write_text("\n".join(lines + body))
     settings = owner(postgres, empty_database)

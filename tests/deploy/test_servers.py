@@ -187,7 +187,9 @@ def test_a_port_that_is_taken_is_named(folder: Path, kind: str) -> None:
     with socket.socket() as taken:
         taken.bind((HOST, port))
         taken.listen()
-        server = PostgresServer(folder, password="x", port=port, fast=True) if kind == "postgres" else NatsServer(folder, accounts="", port=port)
+        server = (
+            PostgresServer(folder, password="x", port=port, fast=True) if kind == "postgres" else NatsServer(folder, accounts="", port=port)
+        )
 
         with pytest.raises(PortTaken, match=rf"port {port}, which \S+ needs, is taken by another program"):
             server.start()

@@ -76,7 +76,11 @@ def test_every_subject_that_is_read_or_made_public_is_one_that_a_service_says() 
 
     assert read | public <= event_subjects()
     assert all(durable.service in SERVICES for durable in TOPOLOGY.durables)
-    assert all(subject.startswith(f"evt.{durable.stream.removeprefix('EVT_').lower()}.") for durable in TOPOLOGY.durables for subject in durable.subjects)
+    assert all(
+        subject.startswith(f"evt.{durable.stream.removeprefix('EVT_').lower()}.")
+        for durable in TOPOLOGY.durables
+        for subject in durable.subjects
+    )
 
 
 async def test_diff_tells_what_changed_and_apply_mends_it(admin_nats: Client) -> None:
@@ -207,7 +211,13 @@ async def test_a_full_stream_refuses_instead_of_dropping_the_oldest(admin_nats: 
 
 @pytest.mark.parametrize(("verb", "expected"), [("diff", 1), ("apply", 0)])
 async def test_the_command_applies_and_compares(
-    nats: NatsServer, admin_nats: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, verb: str, expected: int
+    nats: NatsServer,
+    admin_nats: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    verb: str,
+    expected: int,
 ) -> None:
     (tmp_path / "labo_nats_password").write_text(PASSWORDS["topology"])
     for name, value in {"NATS_URL": nats.url, "SECRETS_DIR": str(tmp_path), "ENVIRONMENT": "embedded"}.items():
