@@ -69,7 +69,7 @@ class Kernel:
                 await task
 
         self.stack.push_async_callback(stop)
-        return task  # pyright: ignore[reportReturnType]
+        return task
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from nats.aio.client import Client
-from nats.js.api import StreamConfig
 from sqlalchemy import text
 
 from deploy import topology
@@ -161,7 +160,7 @@ async def len_is(admin: Client, expected: int) -> bool:
 async def test_a_full_stream_is_waited_for_and_nothing_is_parked(kernel: Kernel, admin_nats: Client) -> None:
     js = admin_nats.jetstream()
     config = (await js.stream_info(STREAM)).config
-    await js.update_stream(StreamConfig(**{**vars(config), "max_msgs": 3}))
+    await js.update_stream(config.evolve(max_msgs=3))
     database = await kernel.database("booking")
     await kernel.relay("booking", database)
     await record(database, *(confirmed() for _ in range(10)))
@@ -169,7 +168,7 @@ async def test_a_full_stream_is_waited_for_and_nothing_is_parked(kernel: Kernel,
     await eventually(lambda: len_is(admin_nats, 3))
     await asyncio.sleep(1.5)  # time to park, for a relay that would
     assert await count(database, "outbox where parked_at is not null") == 0
-    await js.update_stream(StreamConfig(**{**vars(config), "max_msgs": -1}))
+    await js.update_stream(config.evolve(max_msgs=-1))
 
     await eventually(lambda: all_published(database), 20)
     assert await len_is(admin_nats, 10)
