@@ -1,0 +1,178 @@
+"""Loads the demonstration through the services' own requests. Running it again changes nothing.
+
+Ids come from the names in the files (uuid5), idempotency keys from what is asked. What somebody has since moved, cancelled or left
+stays as it is: a move applies to a session still at its first version, and an agent who ever had a place in a session gets no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID, uuid5
+
+from deploy.agents import NAMESPACE
+from deploy.demo_plan import FOLDER, Plan, PlannedActivity, PlannedProject, PlannedSession, read_plan
+from deploy.demo_tables import RefusedEntry
+from shared.bus import Bus, Caller
+from shared.contracts.booking import BookSeat, ListBookings
+from shared.contracts.catalog import PublishActivity
+from shared.contracts.messages import Message, Request
+from shared.errors import Refused
+
+ReplyT = TypeVar("ReplyT", bound=Message)
+Progress = Callable[[str, int, int], None]
+"""Called with the step (`agents`, `programme`, `bookings`, `projects`), how many of its entries are done, and how many there are."""
+
+AT_ONCE = 32  # requests in flight; more only wait in the services
+PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)  # seconds before asking again; the last one for ever, until patience ends
+
+# What the second run is told, and what a booking is told once its session is over. None of it is a fault of the files.
+AS_BEFORE = frozenset(
+    {
+        "activity_already_published", "version_conflict", "session_is_cancelled", "already_booked", "session_started",
+        "application_exists", "already_decided", "engagement_exists", "entry_exists", "engagement_is_closed",
+    }
+)  # fmt: skip
+
+
+@dataclass
+class LoadReport:
+    """What a load did. `refused` entries are not there; everything else is."""
+
+    done: Counter[str] = field(default_factory=Counter[str])
+    """How many requests of each kind were carried out, now or by an earlier run."""
+    as_before: int = 0
+    """How many were answered that things have moved on since an earlier run."""
+    skipped: list[str] = field(default_factory=list[str])
+    refused: list[RefusedEntry] = field(default_factory=list[RefusedEntry])
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.refused else 0
+
+
+def _silent(_step: str, _done: int, _total: int) -> None:
+    pass
+
+
+async def load(bus: Bus, folder: Path = FOLDER, *, progress: Progress = _silent, patience: float = 60.0) -> LoadReport:
+    """Ask for everything in the files of `folder`. `patience`: seconds during which services may still be starting.
+
+    Needs a connection that may ask every service (the user `operator`). Never raises for what a service refuses: the report says it.
+    """
+    started = time.monotonic()
+    plan = await asyncio.to_thread(read_plan, folder)
+    report = LoadReport(skipped=plan.skipped, refused=plan.refused)
+    loading = _Loading(bus, report, progress, deadline=started + patience)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(loading.agents(plan))
+        group.create_task(loading.programme(plan))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(loading.bookings(plan))
+        group.create_task(loading.projects(plan))
+    report.seconds = time.monotonic() - started
+    return report
+
+
+OPERATOR = Caller(actor="operator", roles=frozenset({"operator"}))
+
+
+class _Loading:
+    def __init__(self, bus: Bus, report: LoadReport, progress: Progress, deadline: float) -> None:
+        self._bus, self._report, self._progress, self._deadline = bus, report, progress, deadline
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def agents(self, plan: Plan) -> None:
+        await self._all("agents", [self._ask(entry, request) for entry, request in plan.agents])
+
+    async def programme(self, plan: Plan) -> None:
+        """Hosts, then venues, then activities with their sessions; each of a kind beside the others."""
+        await asyncio.gather(*(self._ask(entry, request) for entry, request in plan.hosts))
+        await asyncio.gather(*(self._ask(entry, request) for entry, request in plan.venues))
+        await self._all("programme", [self._activity(activity) for activity in plan.activities])
+
+    async def bookings(self, plan: Plan) -> None:
+        """In the order of the file within a session; what the lab cancelled is cancelled once people had booked it."""
+        sessions = [session for activity in plan.activities for session in activity.sessions]
+        agents = sorted({agent for session in sessions for agent in session.booked_by})
+        lists = await asyncio.gather(*(self._ask("bookings", ListBookings(agent_id=agent), key=False) for agent in agents))
+        known = {(booking.session_id, booking.agent_id) for each in lists if each for booking in each.bookings}
+        await self._all("bookings", [self._book(session, known) for session in sessions])
+
+    async def projects(self, plan: Plan) -> None:
+        await self._all("projects", [self._project(project) for project in plan.projects])
+
+    async def _activity(self, activity: PlannedActivity) -> None:
+        if not await self._ask(activity.entry, activity.draft):
+            return
+        await self._ask(activity.entry, PublishActivity(activity_id=activity.draft.activity_id))
+        for session in activity.sessions:
+            if await self._ask(session.entry, session.schedule) and session.move:
+                await self._ask(session.entry, session.move)
+
+    async def _book(self, session: PlannedSession, known: set[tuple[UUID, UUID]]) -> None:
+        session_id = session.schedule.session_id
+        for agent_id in session.booked_by:
+            if (session_id, agent_id) not in known:
+                await self._ask(session.entry, BookSeat(session_id=session_id, agent_id=agent_id))
+        if session.cancel:
+            await self._ask(session.entry, session.cancel)
+
+    async def _project(self, project: PlannedProject) -> None:
+        """The lead applies, the committee decides, lead and coach write: each in their own name."""
+        entry = project.entry
+        await self._ask(entry, project.submit, _agent(project.submit.project_lead_id))
+        if project.decide:
+            await self._ask(entry, project.decide)
+        if project.start:
+            await self._ask(entry, project.start)
+        for author, line in project.logbook:
+            await self._ask(entry, line, _agent(author))
+        if project.close:
+            await self._ask(entry, project.close)
+
+    async def _all(self, step: str, work: Iterable[Awaitable[object]]) -> None:
+        waiting = list(work)
+        self._progress(step, 0, len(waiting))
+        for done, finished in enumerate(asyncio.as_completed(waiting), start=1):
+            await finished
+            self._progress(step, done, len(waiting))
+
+    async def _ask(self, entry: str, request: Request[ReplyT], caller: Caller = OPERATOR, *, key: bool = True) -> ReplyT | None:
+        """The reply; None when it was refused, which the report then tells."""
+        if key:
+            asked = f"{caller.actor} {request.subject} {request.model_dump_json()}"
+            caller = Caller(actor=caller.actor, roles=caller.roles, idempotency_key=str(uuid5(NAMESPACE, asked)))
+        try:
+            reply = await self._patiently(request, caller)
+        except Refused as refusal:
+            if refusal.code in AS_BEFORE:
+                self._report.as_before += 1
+            else:
+                self._report.refused.append(RefusedEntry(entry, refusal.code, f"{request.subject}: {refusal.detail or refusal.title}"))
+            return None
+        self._report.done[request.subject.split(".")[2]] += 1
+        return reply
+
+    async def _patiently(self, request: Request[ReplyT], caller: Caller) -> ReplyT:
+        """Ask again while the answer is "not now": a service still starting, a session whose dates have not reached booking (E1)."""
+        attempt = 0
+        while True:
+            try:
+                async with self._places:
+                    return await self._bus.ask(request, caller)
+            except Refused as refusal:
+                if not refusal.retryable or time.monotonic() > self._deadline:
+                    raise
+            await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+            attempt += 1
+
+
+def _agent(agent_id: UUID) -> Caller:
+    return Caller(actor=str(agent_id), roles=frozenset({"agent"}))
