@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from deploy.topology import Topology
@@ -93,11 +94,11 @@ class Secrets:
 
     def _password(self, account: str, name: str) -> str:
         path = self.directory(account) / name
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_text().strip()
-        with os.fdopen(handle, "w") as file:
-            password = secrets.token_urlsafe(24)
-            file.write(password)
-        return password
+        if not path.exists():
+            whole = path.with_name(f".{name}.{os.getpid()}")
+            with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(secrets.token_urlsafe(24))
+            with suppress(FileExistsError):
+                os.link(whole, path)  # whoever comes second reads the first one's, never half of it
+            whole.unlink()
+        return path.read_text().strip()

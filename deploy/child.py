@@ -99,7 +99,7 @@ class Child:
                 self.spawn()
                 self._wait_ready(deadline)
             except PortTaken:
-                if not self._port_is_ours_to_choose:
+                if not self._port_is_ours_to_choose or time.monotonic() > deadline:
                     self._reap()
                     raise
                 self.port = free_port()

@@ -198,7 +198,9 @@ class NatsServer(Child):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.hold(self.folder)
         end_orphan(self.folder / "nats.pid", str(self._file))
-        while self._http_port_is_ours_to_choose and is_taken(self.http_port):
+        if is_taken(self.http_port):
+            if not self._http_port_is_ours_to_choose:
+                raise SetupError(f"port {self.http_port}, where {self.name} shows its state, is taken by another program")
             self.http_port = free_port()
         configuration = NATS_CONFIGURATION.format(
             server_name=self.server_name,

@@ -52,3 +52,9 @@ async def test_eventually_returns_the_first_truthy_answer_and_fails_with_the_las
 
     with pytest.raises(AssertionError, match="no row yet"):
         await eventually(never, within=0.05)
+
+
+def test_the_fixtures_module_is_imported_once(request: pytest.FixtureRequest) -> None:
+    import tests.conftest
+
+    assert any(plugin is tests.conftest for plugin in request.config.pluginmanager.get_plugins())

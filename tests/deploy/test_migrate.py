@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy import migrate
-from deploy.accounts import SERVICES
+from deploy.accounts import SERVICES, Secrets
 from deploy.embedded import ADMIN_ROLE
 from shared.settings import Settings
 from tests.conftest import PASSWORDS, Postgres
@@ -110,3 +110,17 @@ async def test_a_failing_migration_leaves_no_trace_and_the_next_run_goes_on(
 
     await migrate.run(settings, {"catalog": ROLES["catalog"]})
     assert any(row[0] == "catalog.outbox" for row in await objects(engine))
+
+
+async def test_the_command_takes_passwords_from_the_folders_of_the_services(
+    postgres: Postgres, empty_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secrets = Secrets(tmp_path)
+    for role in (ADMIN_ROLE, *SERVICES):
+        (secrets.directory(role) / "labo_postgres_password").write_text(PASSWORDS[role])
+    monkeypatch.setenv("LABO_POSTGRES_PORT", str(postgres.server.port))
+    monkeypatch.setenv("LABO_POSTGRES_DATABASE", empty_database)
+
+    await asyncio.to_thread(migrate.main, ["--secrets", str(tmp_path)])
+
+    await (await postgres.connect("notify", empty_database)).close()
