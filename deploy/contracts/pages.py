@@ -131,7 +131,9 @@ def problems_page(contracts: Sequence[Contract]) -> str:
     for refusal in every_refusal():
         again = f"after {refusal.retry_after} s" if refusal.retryable and refusal.retry_after else "yes" if refusal.retryable else "no"
         asked = ", ".join(f"`{name}`" for name in _requests_that_name(refusal.code, contracts)) or _anything_of(refusal)
-        rows.setdefault((f"`{refusal.code}`", str(refusal.status), again, refusal.title, asked), []).append(f"`{refusal.__module__}`")
+        rows.setdefault((f"`{refusal.code}`", str(refusal.status), again, refusal.title.replace("'", "’"), asked), []).append(
+            f"`{refusal.__module__}`"
+        )
     lines += [f"| {' | '.join(row)} | {', '.join(where)} |" for row, where in rows.items()]
     return "\n".join(lines) + "\n"
 
