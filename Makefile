@@ -1,0 +1,59 @@
+# Lab-O. `make run` is all one needs to see it; `make help` tells the rest.
+#   PYTHON=python3.12 make run       another Python
+#   LABO_PORTAL_PORT=8090 make run   another port
+#   make test PYTEST_ARGS="tests/booking -k B2"
+
+PYTHON ?= python3
+VENV = .venv
+BIN = $(VENV)/bin
+PYTEST_ARGS ?=
+WORKERS ?= 2
+COMPILE = uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -p 3.11
+
+export PYTHONDONTWRITEBYTECODE=
+unexport PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help run python setup setup-dev test check lint format types imports pytest lock
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+run: setup  ## start the whole system, and load the demonstration at the first start; Ctrl-C stops it
+	@$(BIN)/python -m deploy.cli up
+
+setup: python
+	@$(PYTHON) deploy/setup.py
+
+setup-dev: python
+	@$(PYTHON) deploy/setup.py --dev
+
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "Lab-O needs Python 3.11 or newer, and there is no '$(PYTHON)' here: install it first." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Lab-O needs Python 3.11 or newer, and '$(PYTHON)' is older: \
+	install one, then say which (make PYTHON=python3.11 run)." >&2; exit 1; }
+
+test: check pytest  ## all that CI runs: lint, types, import contracts, tests with coverage
+
+check: lint types imports
+
+lint: setup-dev  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup-dev  ## let ruff repair what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup-dev  ## basedpyright, strict
+	$(BIN)/basedpyright
+
+imports: setup-dev  ## import contracts between services, kernel and deployment
+	$(BIN)/lint-imports
+
+pytest: setup-dev
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(PYTEST_ARGS)
+
+lock:  ## resolve the dependencies of pyproject.toml again (needs uv)
+	$(COMPILE) -o requirements.lock
+	$(COMPILE) --group dev -o requirements-dev.lock
