@@ -144,6 +144,10 @@ class Responder:
 
     def _accept(self, kind: type[Request[Any]]) -> Callable[[MicroRequest], Awaitable[None]]:
         async def accept(incoming: MicroRequest) -> None:
+            if not incoming._msg.reply.startswith("_INBOX_"):  # pyright: ignore[reportPrivateUsage]
+                # An answer sent to `evt.…` would be stored as our own event. Nobody who waits is harmed: our askers have inboxes.
+                log.error("forged_reply_subject", operation=kind.subject)
+                return
             if len(self._tasks) >= self._at_once:
                 await self._reply(incoming, kind, Busy(f"{len(self._tasks)} requests in work"))
                 return

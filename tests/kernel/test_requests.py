@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Sequence
 from uuid import UUID, uuid4
 
 import pytest
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -179,6 +180,18 @@ async def test_a_row_lock_that_is_not_to_be_had_is_contended_and_retryable(kerne
         await other.execute(text("lock table heartbeat in access exclusive mode"))
 
         assert await code_of(gateway.ask(CancelBooking(booking_id=uuid4()), an_agent())) == "contended"
+
+
+async def test_F26_an_answer_cannot_be_steered_into_a_stream(kernel: Kernel, admin_nats: Client) -> None:
+    _, database = await kernel.serve("booking", booking_that_records())
+    gateway = await kernel.bus("gateway")
+    body = CancelBooking(booking_id=uuid4()).model_dump_json().encode()
+
+    await gateway.client.publish(CancelBooking.subject, body, reply=f"evt.booking.forged.v1.{uuid4()}", headers={"labo-actor": "a"})
+    await gateway.ask(CancelBooking(booking_id=uuid4()), an_agent())
+
+    assert (await admin_nats.jetstream().stream_info("EVT_BOOKING")).state.messages == 0
+    assert await count(database, "outbox") == 1, "nor was it carried out"
 
 
 # --- idempotency keys ------------------------------------------------------------------------------------------------------------------
