@@ -144,7 +144,7 @@ class Responder:
 
     def _accept(self, kind: type[Request[Any]]) -> Callable[[MicroRequest], Awaitable[None]]:
         async def accept(incoming: MicroRequest) -> None:
-            if not incoming._msg.reply.startswith("_INBOX_"):  # pyright: ignore[reportPrivateUsage]
+            if not incoming._msg.reply.startswith("_INBOX_"):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 # An answer sent to `evt.…` would be stored as our own event. Nobody who waits is harmed: our askers have inboxes.
                 log.error("forged_reply_subject", operation=kind.subject)
                 return
