@@ -87,6 +87,7 @@ class _Loading:
     def __init__(self, bus: Bus, report: LoadReport, progress: Progress, deadline: float) -> None:
         self._bus, self._report, self._progress, self._deadline = bus, report, progress, deadline
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._scheduled: set[UUID] = set()
 
     async def agents(self, plan: Plan) -> None:
         await self._all("agents", [self._ask(entry, request) for entry, request in plan.agents])
@@ -99,7 +100,8 @@ class _Loading:
 
     async def bookings(self, plan: Plan) -> None:
         """In the order of the file within a session; what the lab cancelled is cancelled once people had booked it."""
-        sessions = [session for activity in plan.activities for session in activity.sessions]
+        planned = [session for activity in plan.activities for session in activity.sessions]
+        sessions = [session for session in planned if session.schedule.session_id in self._scheduled]
         agents = sorted({agent for session in sessions for agent in session.booked_by})
         lists = await asyncio.gather(*(self._ask("bookings", ListBookings(agent_id=agent), key=False) for agent in agents))
         known = {(booking.session_id, booking.agent_id) for each in lists if each for booking in each.bookings}
@@ -113,8 +115,10 @@ class _Loading:
             return
         await self._ask(activity.entry, PublishActivity(activity_id=activity.draft.activity_id))
         for session in activity.sessions:
-            if await self._ask(session.entry, session.schedule) and session.move:
-                await self._ask(session.entry, session.move)
+            if await self._ask(session.entry, session.schedule):
+                self._scheduled.add(session.schedule.session_id)
+                if session.move:
+                    await self._ask(session.entry, session.move)
 
     async def _book(self, session: PlannedSession, known: set[tuple[UUID, UUID]]) -> None:
         session_id = session.schedule.session_id
