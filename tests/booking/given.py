@@ -38,7 +38,7 @@ THE_DAY_BEFORE = STARTS_AT - timedelta(days=1)
 A_MONTH_BEFORE = STARTS_AT - timedelta(days=30)
 
 
-# --- pure --------------------------------------------------------------------------------------------------------------------------------
+# --- pure -------------------------------------------------------------------------------------------------------------
 
 
 def a_session(
@@ -76,7 +76,7 @@ def a_place(session: Session, state: BookingState, *, agent_id: UUID = ALICE, se
     )
 
 
-# --- catalog ---------------------------------------------------------------------------------------------------------------------------
+# --- catalog ----------------------------------------------------------------------------------------------------------
 
 
 def in_days(days: float) -> datetime:
@@ -133,7 +133,7 @@ async def given_session(database: Database, *, capacity: int = 10, starts_at: da
     return session_id
 
 
-# --- agents --------------------------------------------------------------------------------------------------------------------------------
+# --- agents -----------------------------------------------------------------------------------------------------------
 
 
 def agent(agent_id: UUID, key: str | None = None) -> Caller:
@@ -164,7 +164,7 @@ async def cancel(database: Database, booking: Booking, caller: Caller | None = N
         return await handlers.cancel_booking(request, caller or agent(booking.agent_id), tx)
 
 
-# --- what is there afterwards ------------------------------------------------------------------------------------------------------------
+# --- what is there afterwards -----------------------------------------------------------------------------------------
 
 
 async def now_of(database: Database, booking: Booking) -> Booking:

@@ -36,10 +36,10 @@ def is_holiday(day: date) -> bool:
 
 
 def paris(*moment: int) -> datetime:
-    return datetime(*moment, tzinfo=PARIS)  # pyright: ignore[reportArgumentType, reportCallIssue] - year, month, day, hour, minute
+    return datetime(*moment, tzinfo=PARIS)
 
 
-# --- booking -----------------------------------------------------------------------------------------------------------------------------
+# --- booking ----------------------------------------------------------------------------------------------------------
 
 
 def test_B1_a_free_seat_and_no_queue_is_a_booking() -> None:
@@ -120,7 +120,7 @@ def test_E1_a_session_that_has_not_arrived_is_worth_another_try_and_never_a_404(
     assert (problem.status, problem.code, problem.retryable) == (409, "session_not_ready", True)
 
 
-# --- leaving -----------------------------------------------------------------------------------------------------------------------------
+# --- leaving ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_seat_given_back_can_be_served_to_the_queue() -> None:
@@ -188,7 +188,7 @@ def test_N1_leaving_the_queue_is_never_late() -> None:
     assert fact.state is BookingState.LEFT
 
 
-# --- the queue ---------------------------------------------------------------------------------------------------------------------------
+# --- the queue --------------------------------------------------------------------------------------------------------
 
 
 def test_W4_the_queue_is_not_served_once_the_session_began_or_was_cancelled() -> None:
@@ -219,7 +219,7 @@ def test_instants_are_said_in_french_and_in_paris(moment: datetime, said: str) -
     assert in_french(moment) == said
 
 
-# --- what catalog says -------------------------------------------------------------------------------------------------------------------
+# --- what catalog says ------------------------------------------------------------------------------------------------
 
 
 def test_B8_a_capacity_lowered_under_the_seats_given_removes_nobody_and_stops_promotions() -> None:
@@ -268,7 +268,7 @@ def test_E2_W7_a_cancelled_session_cancels_the_seats_and_closes_the_queue() -> N
         session.close(ended(seat, facts[0]), "séance annulée", now=STARTS_AT)
 
 
-# --- the cut-off of N1 -------------------------------------------------------------------------------------------------------------------
+# --- the cut-off of N1 ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

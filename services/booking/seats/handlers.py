@@ -42,7 +42,7 @@ ANNOUNCED_AT_ONCE = 100  # counters are an estimate for lists: under a rush they
 _FRENCH_HOLIDAYS = country_holidays("FR")
 
 
-# --- orders --------------------------------------------------------------------------------------------------------------------------
+# --- orders -----------------------------------------------------------------------------------------------------------
 
 
 @requests.grouped_command(BookSeat, largest=256)
@@ -93,7 +93,7 @@ async def cancel_booking(request: CancelBooking, caller: Caller, tx: AsyncConnec
     return domain.ended(booking, fact)
 
 
-# --- questions -----------------------------------------------------------------------------------------------------------------------
+# --- questions --------------------------------------------------------------------------------------------------------
 
 
 @requests.query(GetBooking)
@@ -119,7 +119,7 @@ async def get_availability(request: GetAvailability, _: Caller, database: Databa
         return AvailabilityList(sessions=await queries.availability(connection, request.session_ids))
 
 
-# --- what catalog says -----------------------------------------------------------------------------------------------------------------
+# --- what catalog says ------------------------------------------------------------------------------------------------
 
 
 @events.effect("booking-sessions", SessionScheduled, SessionRescheduled, SessionCancelled)
@@ -148,7 +148,7 @@ async def follow_session(received: Received[SessionScheduled | SessionReschedule
     await outbox.record(tx, *facts, cause=received)
 
 
-# --- what booking says of itself -------------------------------------------------------------------------------------------------------
+# --- what booking says of itself --------------------------------------------------------------------------------------
 
 
 async def announce_availability(context: Context) -> None:
@@ -163,7 +163,7 @@ async def announce_availability(context: Context) -> None:
         await asyncio.sleep(ANNOUNCING_SECONDS)
 
 
-# -----------------------------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 async def _serve_queue(tx: AsyncConnection, session: Session, because: str, now: datetime) -> list[WaitlistPromoted]:

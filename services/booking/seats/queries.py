@@ -1,7 +1,5 @@
 """Reads: SQL straight to the reply."""
 
-
-
 from __future__ import annotations
 
 from collections.abc import Sequence
