@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE=
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help run python setup setup-dev test check lint format types imports pytest lock
+.PHONY: help run python setup setup-dev test check lint format types imports contracts documents release pytest lock
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -33,9 +33,9 @@ python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Lab-O needs Python 3.11 or newer, and '$(PYTHON)' is older: \
 	install one, then say which (make PYTHON=python3.11 run)." >&2; exit 1; }
 
-test: check pytest  ## all that CI runs: lint, types, import contracts, tests with coverage
+test: check pytest  ## all that CI runs: lint, types, import and message contracts, tests with coverage
 
-check: lint types imports
+check: lint types imports contracts
 
 lint: setup-dev  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -50,6 +50,15 @@ types: setup-dev  ## basedpyright, strict
 
 imports: setup-dev  ## import contracts between services, kernel and deployment
 	$(BIN)/lint-imports
+
+contracts: setup-dev  ## the documents agree with the contracts, and these keep what the last release promised
+	$(BIN)/python -m deploy.contracts check
+
+documents: setup-dev  ## write schemas, AsyncAPI, event catalogue and list of refusals from the contracts
+	$(BIN)/python -m deploy.contracts generate
+
+release: setup-dev  ## make today's contracts the promise that later ones are compared with
+	$(BIN)/python -m deploy.contracts release
 
 pytest: setup-dev
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(PYTEST_ARGS)
