@@ -44,7 +44,7 @@ class Period(LocalPeriod):
     starts_at: AwareDatetime
     ends_at: AwareDatetime
     moved_forward: bool = False
-    """True when the wall-clock start did not exist (change to summer time) and was moved forward one hour."""
+    """True when the start or the end did not exist (change to summer time) and was moved forward one hour; `local_…` say the moved time."""
 
 
 class VenueSheet(Message):
@@ -194,15 +194,18 @@ class DraftActivity(Request[Acknowledged]):
 
 
 class PublishActivity(Request[Acknowledged]):
-    """Show a draft in the programme. Refuses `activity_unknown`, `activity_already_published`."""
+    """Show a draft in the programme: version 1 of what is said of it. Refuses `activity_unknown`, `activity_already_published`."""
 
     subject: ClassVar[str] = "rpc.catalog.publish_activity.v1"
     activity_id: UUID
 
 
 class ScheduleSession(Request[SessionState]):
-    """Give a published activity a date. Refuses `activity_unknown`, `activity_not_published`, `venue_unknown`, `venue_required`,
-    `venue_too_small`, `venue_closed`, `periods_invalid`, `session_exists`.
+    """Give a published activity a date. Only an operator may record a date that has passed, as an import does.
+
+    Refuses `activity_unknown`, `activity_not_published`, `venue_unknown`, `venue_required`, `venue_unexpected` (a remote activity),
+    `venue_too_small`, `venue_closed`, `periods_invalid`, `session_in_past`, `quorum_too_high`, `remote_capacity_unexpected` (not a hybrid
+    activity), `session_exists`.
     """
 
     subject: ClassVar[str] = "rpc.catalog.schedule_session.v1"
