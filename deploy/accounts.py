@@ -86,6 +86,10 @@ class Secrets:
     def postgres(self, role: str) -> str:
         return self._password(role, "labo_postgres_password")
 
+    def oidc_client(self) -> str:
+        """What the gateway and the demonstration's identity provider share."""
+        return self._password("gateway", "labo_oidc_client_secret")
+
     def all_nats(self) -> dict[str, str]:
         return {user: self.nats(user) for user in NATS_USERS}
 
