@@ -121,7 +121,7 @@ def test_P4_errors_of_database_contracts_and_messages_are_logged_without_the_peo
             async def flows():
                 database = Database.of(Settings())
                 async with database.begin() as tx:
-                    await tx.execute(text("create temp table people (name text unique, email text check (email <> :nobody))".replace(
+                    await tx.execute(text("create table people (name text unique, email text check (email <> :nobody))".replace(
                         ":nobody", "'nobody'")))
                     await tx.execute(text("insert into people values ('Camille Durand', 'camille.durand@exemple.gouv.fr')"))
                     for statement, values in (
