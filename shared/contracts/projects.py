@@ -158,7 +158,8 @@ class SubmitApplication(Request[Application]):
 
 class DecideApplication(Request[Application]):
     """The committee's decision. Needs the role `lab_team` or `operator`. Refuses `application_unknown`, `already_decided`,
-    `reason_required`, `redirection_required` (not accepted, and nothing concrete proposed: C4), `redirection_unexpected` (accepted), `not_allowed`.
+    `reason_required`, `redirection_required` (not accepted, and nothing concrete proposed: C4), `redirection_unexpected` (accepted),
+    `not_allowed`.
     """
 
     subject: ClassVar[str] = "rpc.projects.decide_application.v1"
