@@ -15,6 +15,7 @@ from deploy.demo_entries import (
     AgentEntry,
     HeldDate,
     HostEntry,
+    LogbookLine,
     OrgUnitEntry,
     ProjectEntry,
     SeriesEntry,
@@ -219,12 +220,7 @@ class Reader:
             decide=DecideApplication(application_id=application_id, **project.decision.model_dump()) if project.decision else None,
             start=start,
             logbook=[
-                (
-                    people[line.by],
-                    AddLogbookEntry(
-                        engagement_id=engagement_id, entry_id=demo_id("entry", f"{project.slug}:{place}"), kind=line.kind, text=line.text
-                    ),
-                )
+                (people[line.by], _line(project.slug, place, line))
                 for place, line in enumerate(engagement.logbook if engagement else [], start=1)
             ],
             close=CloseEngagement(engagement_id=engagement_id, **closing.model_dump()) if closing else None,
@@ -233,6 +229,12 @@ class Reader:
 
 def _itself(_entry: str, unit: OrgUnitEntry) -> OrgUnitEntry:
     return unit
+
+
+def _line(slug: str, place: int, line: LogbookLine) -> AddLogbookEntry:
+    return AddLogbookEntry(
+        engagement_id=demo_id("engagement", slug), entry_id=demo_id("entry", f"{slug}:{place}"), kind=line.kind, text=line.text
+    )  # fmt: skip
 
 
 def _day(said: dict[str, Any]) -> date | None:

@@ -45,7 +45,7 @@ _LIST_SESSIONS = text(
          left join venue on venue.venue_id = session.venue_id
     where first.position = 1
       and activity.status = 'published'
-      and activity.activity_type = coalesce(cast(:activity_type as text), activity.activity_type)
+      and (cast(:activity_type as text) is null or activity.activity_type = :activity_type)
       and first.starts_at >= coalesce(cast(:starts_after as timestamptz), '-infinity')
       and (first.starts_at, first.session_id) > (coalesce(cast(:cursor_at as timestamptz), '-infinity'), cast(:cursor_id as uuid))
     order by first.starts_at, first.session_id
