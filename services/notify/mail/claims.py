@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notify.mail.domain import PATIENT, Before, Known, MailKind
+from services.notify.mail.domain import FIRST_WORDS, PATIENT, Before, Known, MailKind
 from shared.contracts.booking import BookingState
 from shared.contracts.catalog import Period, SessionState, VenueSheet
 from shared.contracts.notify import MailState
@@ -55,7 +55,7 @@ _CLAIM = text(
         order by created_at limit :limit
         for update skip locked
     )
-    update mail set lease = uuidv7(), leased_until = clock_timestamp() + :lease, instance = :instance
+    update mail set lease = uuidv7(), leased_until = clock_timestamp() + cast(:lease as interval), instance = :instance
     from due where mail.id = due.id
     returning mail.id, mail.lease, mail.kind, mail.agent_id, mail.booking_id, mail.session_id, mail.details, mail.attempts, mail.created_at,
               mail.traceparent
@@ -82,17 +82,18 @@ async def claim(tx: AsyncConnection, *, limit: int, instance: str, confirmation_
 _KNOWN = text(
     """
     select booking.state as booking, session.state as session,
-           (select coalesce(max(other.session_version), 0) from mail as other
-            where other.session_id = booking.session_id and other.agent_id = booking.agent_id and other.id <> :mail_id
-              and other.state in ('sending', 'sent', 'uncertain')) as told,
-           exists (select from booking as other
-                   where other.session_id = booking.session_id and other.agent_id = booking.agent_id
-                     and other.booking_id <> booking.booking_id and other.state = :confirmed) as seat_elsewhere,
-           exists (select from mail as other
-                   where other.session_id = booking.session_id and other.agent_id = booking.agent_id and other.id <> :mail_id
-                     and other.state = 'sending') as busy
+           coalesce(max(other.session_version) filter (where other.state in ('sending', 'sent', 'uncertain')), 0) as told,
+           coalesce(bool_or(other.booking_id = booking.booking_id and other.state in ('new', 'deferred')
+                            and other.kind = any(:first_words)), false) as to_be_told,
+           coalesce(bool_or(other.state = 'sending'), false) as busy,
+           exists (select from booking as newer
+                   where newer.session_id = booking.session_id and newer.agent_id = booking.agent_id
+                     and newer.booking_id <> booking.booking_id and newer.state = :confirmed) as seat_elsewhere
     from booking join session using (session_id)
-    where booking_id = :booking_id
+         left join mail as other
+         on other.session_id = booking.session_id and other.agent_id = booking.agent_id and other.id <> :mail_id
+    where booking.booking_id = :booking_id
+    group by booking.booking_id, session.session_id
     """
 )
 
@@ -102,7 +103,7 @@ async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
     await tx.execute(
         text("select pg_advisory_xact_lock(hashtextextended(:matter, 0))"), {"matter": f"mail/{mail.session_id}/{mail.agent_id}"}
     )
-    values = {"mail_id": mail.id, "booking_id": mail.booking_id, "confirmed": BookingState.CONFIRMED}
+    values = {"mail_id": mail.id, "booking_id": mail.booking_id, "confirmed": BookingState.CONFIRMED, "first_words": list(FIRST_WORDS)}
     row = (await tx.execute(_KNOWN, values)).one()
     if row.busy:
         return None
@@ -111,6 +112,7 @@ async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
         booking=BookingState(row.booking),
         session=SessionState.model_validate(row.session),
         told=row.told,
+        to_be_told=row.to_be_told,
         seat_elsewhere=row.seat_elsewhere,
         before=before and _before(before),
     )
@@ -121,73 +123,66 @@ def _before(stored: Mapping[str, Any]) -> Before:
     return Before(tuple(Period.model_validate(period) for period in stored["periods"]), venue and VenueSheet.model_validate(venue))
 
 
+_START = text(
+    """
+    update mail
+    set state = 'sending', sending_since = clock_timestamp(), attempts = attempts + 1, leased_until = null,
+        session_version = :session_version, message_id = :message_id
+    where id = :id and lease = :lease and state in ('new', 'deferred')
+    """
+)
+
+_POSTPONE = text(
+    """
+    update mail
+    set leased_until = null, next_attempt_at = clock_timestamp() + cast(:pause as interval), last_error = coalesce(:reason, last_error)
+    where id = :id and lease = :lease and state in ('new', 'deferred')
+    """
+)
+
+_DEFER = text(
+    """
+    update mail
+    set state = 'deferred', attempts = attempts + :uncounted, next_attempt_at = clock_timestamp() + cast(:pause as interval),
+        last_error = :error, leased_until = null, session_version = null
+    where id = :id and lease = :lease and state = any(:states)
+    """
+)
+
+_SETTLE = text(
+    """
+    update mail
+    set state = cast(:state as text), last_error = :error, leased_until = null,
+        sent_at = case when cast(:state as text) = 'sent' then clock_timestamp() end
+    where id = :id and lease = :lease and state in ('new', 'deferred', 'sending', 'uncertain')
+    """
+)
+
+
 async def start(tx: AsyncConnection, mail: Mail, *, session_version: int | None, message_id: str) -> bool:
     """Say that the mail is leaving. False when the lease ran out and another process has it."""
-    started = await tx.execute(
-        text(
-            "update mail set state = 'sending', sending_since = clock_timestamp(), attempts = attempts + 1, leased_until = null,"
-            " session_version = :session_version, message_id = :message_id"
-            " where id = :id and lease = :lease and state in ('new', 'deferred')"
-        ),
-        {"id": mail.id, "lease": mail.lease, "session_version": session_version, "message_id": message_id},
-    )
-    return started.rowcount == 1
+    values = {"id": mail.id, "lease": mail.lease, "session_version": session_version, "message_id": message_id}
+    return (await tx.execute(_START, values)).rowcount == 1
 
 
 async def postpone(tx: AsyncConnection, mail: Mail, pause: timedelta, reason: str | None = None) -> None:
     """Give a mail back untried: nothing was said to the mail server, and the attempt does not count."""
-    await tx.execute(
-        text(
-            "update mail set leased_until = null, next_attempt_at = clock_timestamp() + :pause, last_error = coalesce(:reason, last_error)"
-            " where id = :id and lease = :lease and state in ('new', 'deferred')"
-        ),
-        {"id": mail.id, "lease": mail.lease, "pause": pause, "reason": reason},
-    )
-
-
-async def drop(tx: AsyncConnection, mail: Mail, reason: str) -> None:
-    await tx.execute(
-        text(
-            "update mail set state = 'dropped', last_error = :reason, leased_until = null"
-            " where id = :id and lease = :lease and state in ('new', 'deferred')"
-        ),
-        {"id": mail.id, "lease": mail.lease, "reason": reason},
-    )
+    await tx.execute(_POSTPONE, {"id": mail.id, "lease": mail.lease, "pause": pause, "reason": reason})
 
 
 async def defer(tx: AsyncConnection, mail: Mail, pause: timedelta, error: str, *, before_sending: bool) -> None:
-    """Try again later: only a mail that the server cannot have."""
-    await tx.execute(
-        text(
-            "update mail set state = 'deferred', attempts = attempts + :uncounted, next_attempt_at = clock_timestamp() + :pause,"
-            " last_error = :error, leased_until = null, session_version = null"
-            " where id = :id and lease = :lease and state = any(:states)"
-        ),
-        {
-            "id": mail.id,
-            "lease": mail.lease,
-            "pause": pause,
-            "error": error,
-            "uncounted": int(before_sending),
-            "states": ["new", "deferred"] if before_sending else ["sending", "uncertain"],
-        },
-    )
+    """Try again later: only a mail that the server cannot have. Before `start`, the attempt has not been counted yet."""
+    states = ["new", "deferred"] if before_sending else ["sending", "uncertain"]
+    values = {"id": mail.id, "lease": mail.lease, "pause": pause, "error": error, "uncounted": int(before_sending), "states": states}
+    await tx.execute(_DEFER, values)
 
 
-Outcome = Literal["sent", "failed", "bounced", "uncertain"]
+Outcome = Literal["sent", "failed", "bounced", "uncertain", "dropped"]
 
 
 async def settle(tx: AsyncConnection, mail: Mail, state: Outcome, error: str | None = None) -> bool:
     """How it ended; False when that was said before. Whoever spoke with the server knows better than a sweep that took him for dead."""
-    settled = await tx.execute(
-        text(
-            "update mail set state = cast(:state as text), last_error = :error, leased_until = null,"
-            " sent_at = case when cast(:state as text) = 'sent' then clock_timestamp() end"
-            " where id = :id and lease = :lease and state in ('new', 'deferred', 'sending', 'uncertain')"
-        ),
-        {"id": mail.id, "lease": mail.lease, "state": state, "error": error},
-    )
-    return settled.rowcount == 1
+    return (await tx.execute(_SETTLE, {"id": mail.id, "lease": mail.lease, "state": state, "error": error})).rowcount == 1
 
 
 async def take_stock(tx: AsyncConnection, instance: str) -> list[UUID]:
@@ -201,7 +196,9 @@ async def take_stock(tx: AsyncConnection, instance: str) -> list[UUID]:
 
 async def sweep(tx: AsyncConnection, older_than: timedelta) -> list[UUID]:
     """What has been `sending` for longer than any conversation lasts: its process died and did not come back under its name."""
-    return await _doubt(tx, "no outcome was ever recorded", "sending_since < clock_timestamp() - :age", {"age": older_than})
+    return await _doubt(
+        tx, "no outcome was ever recorded", "sending_since < clock_timestamp() - cast(:age as interval)", {"age": older_than}
+    )
 
 
 async def _doubt(tx: AsyncConnection, error: str, which: str, values: Mapping[str, Any]) -> list[UUID]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Any
 from uuid import UUID
@@ -18,12 +18,10 @@ from services.notify.mail import letters
 from services.notify.mail.dates import local_times
 from services.notify.mail.domain import Before, Known, MailKind, place
 from services.notify.mail.letters import Appointment, Letter, Links
+from services.notify.mail.wire import WIRE
 from services.notify.settings import NotifySettings
 from shared.contracts.booking import BookingState
 from shared.contracts.gateway import Contact
-
-ASCII = SMTP.clone(cte_type="7bit")
-"""Every part travels in ASCII: nothing on the way has to know 8BITMIME."""
 
 
 class Unsendable(Exception):
@@ -53,7 +51,7 @@ def recipient(contact: Contact) -> Address:
     try:
         address = Address(_name(contact), addr_spec=f"{local}@{domain.encode('idna').decode()}")
         address.addr_spec.encode("ascii")
-    except (ValueError, IndexError, LookupError) as error:
+    except (ValueError, LookupError, MessageError) as error:
         raise Unsendable("the address cannot be written to") from error
     return address
 
@@ -122,7 +120,7 @@ def about_project(
 
 
 def _message(writer: Writer, letter: Letter, mail_id: UUID, contact: Contact, now: datetime) -> EmailMessage:
-    message = EmailMessage(policy=ASCII)
+    message = EmailMessage(policy=WIRE)
     message["From"] = Address("Lab-O", addr_spec=writer.sender)
     message["To"] = recipient(contact)
     message["Reply-To"] = Address("Équipe du Lab-O", addr_spec=writer.reply_to)

@@ -91,7 +91,7 @@ class Delivery:
         except Refused as refusal:
             code = refusal.code
             if code == "agent_unknown":
-                await self._commit(lambda tx: claims.drop(tx, mail, "the directory does not know this agent"))
+                await self._commit(lambda tx: claims.settle(tx, mail, "dropped", "the directory does not know this agent"))
             else:
                 pause = AGAIN if refusal.retryable else timedelta(seconds=self.settings.deferral_base)
                 await self._commit(lambda tx: claims.postpone(tx, mail, pause, f"the directory answered {code}"))
@@ -107,7 +107,7 @@ class Delivery:
                     await claims.postpone(tx, mail, AGAIN)
                     return None
                 if reason := reason_to_drop(mail.kind, known):
-                    await claims.drop(tx, mail, reason)
+                    await claims.settle(tx, mail, "dropped", reason)
                     log.info("mail_dropped", reason=reason)
                     return None
             version = known and known.session.version

@@ -34,6 +34,7 @@ class MailKind(StrEnum):
     ENGAGEMENT_CLOSED = "engagement_closed"
 
 
+FIRST_WORDS = (MailKind.BOOKING_CONFIRMED, MailKind.WAITLIST_JOINED, MailKind.WAITLIST_PROMOTED)
 PATIENT = (MailKind.BOOKING_CONFIRMED, MailKind.WAITLIST_JOINED)
 """Kinds that wait for second thoughts before they leave (E3)."""
 
@@ -89,6 +90,8 @@ class Known:
     session: SessionState
     told: int
     """Newest version of the session that another mail, gone out already, told this agent; 0 when none did."""
+    to_be_told: bool = False
+    """A first mail of this booking has not left yet; it will tell of the session as it is then."""
     seat_elsewhere: bool = False
     """The agent has a newer booking of the same session, with a seat."""
     before: Before | None = None
@@ -103,7 +106,7 @@ def reason_to_drop(kind: MailKind, known: Known) -> str | None:
     if kind is MailKind.BOOKING_CANCELLED and known.seat_elsewhere:
         return "the agent has booked again"  # a late CANCEL would wipe the new seat out of the calendar
     if kind is MailKind.SESSION_MOVED:
-        if known.told >= known.session.version:
+        if known.to_be_told or known.told >= known.session.version:
             return "another mail told of this change"
         if known.before is not None and not moved(known.before, known.session):
             return "the session is back where it was"

@@ -1,0 +1,194 @@
+"""notify as it runs: its consumers on a real stream, its sender on a real database, speaking real SMTP to a sink."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from typing import Any
+from uuid import UUID
+
+import pytest
+from nats.aio.client import Client
+from sqlalchemy import text
+
+from services.notify.mail import handlers
+from services.notify.mail.sender import Sender
+from services.notify.settings import NotifySettings
+from shared.bus import Bus, Caller
+from shared.consumers import Inlet
+from shared.contracts.gateway import Contact, GetContact
+from shared.contracts.messages import Event
+from shared.database import Database
+from shared.errors import Refused
+from shared.listening import Listener
+from shared.relay import Relay
+from shared.requests import Requests, Responder
+from shared.settings import Settings
+from tests.conftest import eventually
+from tests.notify.given import a_contact, on_the_wire
+from tests.notify.sink import Sink
+
+
+class AgentUnknown(Refused):
+    code, status = "agent_unknown", 404
+
+
+@dataclass
+class Office:
+    """The post office: publish facts, look at what leaves."""
+
+    settings: NotifySettings
+    database: Database
+    bus: Bus
+    connect: Callable[[str], Awaitable[Client]]
+    sink: Sink
+    stack: AsyncExitStack
+    contacts: dict[UUID, Contact] = field(default_factory=dict[UUID, Contact])
+    publishers: dict[str, Client] = field(default_factory=dict[str, Client])
+    unknown: set[UUID] = field(default_factory=set[UUID])
+    asked_in: list[str | None] = field(default_factory=list[str | None])
+    """Traces in which the directory was asked."""
+    answering: asyncio.Event = field(default_factory=asyncio.Event)
+    """While it is not set, the directory takes questions and answers none."""
+
+    def an_agent(self, **others: str) -> UUID:
+        contact = a_contact(None, **others)
+        self.contacts[contact.agent_id] = contact
+        return contact.agent_id
+
+    async def publish(self, *events: Event, event_id: UUID | None = None, traceparent: str | None = None) -> None:
+        for event in events:
+            if event.service() not in self.publishers:
+                self.publishers[event.service()] = await self.connect(event.service())
+            subject, payload, headers = on_the_wire(event, event_id=event_id, traceparent=traceparent)
+            await self.publishers[event.service()].jetstream().publish(subject, payload, headers=headers, stream=event.stream())
+
+    def listen(self) -> None:
+        inlets = [Inlet(consumer, self.database) for consumer in handlers.events.all]
+        listener = Listener(self.settings, self.bus, inlets)
+        task = asyncio.create_task(listener.run())
+
+        async def stop() -> None:
+            await listener.stop()
+            await _cancelled(task)
+
+        self.stack.push_async_callback(stop)
+
+    def send(self, **settings: Any) -> asyncio.Task[None]:
+        """Start a sender, with other settings if need be."""
+        sender = Sender(self.settings.model_copy(update=settings), self.database, self.bus)
+        task = asyncio.create_task(sender.run())
+        self.stack.push_async_callback(_cancelled, task)
+        return task
+
+    def relay(self) -> None:
+        task = asyncio.create_task(Relay(self.database, self.bus, "EVT_NOTIFY").run())
+        self.stack.push_async_callback(_cancelled, task)
+
+    # --- what can be seen ----------------------------------------------------------------------------------------------------------
+
+    async def rows(self, query: str = "select * from mail order by created_at, id", **values: Any) -> list[Any]:
+        async with self.database.connect() as connection:
+            return list((await connection.execute(text(query), values)).all())
+
+    async def mails(self, number: int) -> list[EmailMessage]:
+        """Exactly so many, and no more a moment later."""
+        await eventually(lambda: len(self.sink.messages) >= number)
+        await self.quiet()
+        assert len(self.sink.messages) == number, [message["subject"] for message in self.sink.messages]
+        return self.sink.messages
+
+    async def quiet(self) -> None:
+        """Nothing waits to be sent, and everything published was consumed."""
+
+        async def all_settled() -> bool:
+            return not await self.rows("select 1 from mail where state in ('new', 'sending')")
+
+        await self.consumed()
+        await eventually(all_settled)
+
+    async def consumed(self) -> None:
+        async def nothing_pending() -> bool:
+            for consumer in handlers.events.all:
+                info = await self.bus.client.jetstream().consumer_info(consumer.stream, consumer.durable)
+                if info.num_pending or info.num_ack_pending:
+                    return False
+            return True
+
+        await eventually(nothing_pending)
+
+    async def states(self) -> list[tuple[str, str]]:
+        return [(row.kind, row.state) for row in await self.rows()]
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def directory(office: Office) -> Requests:
+    """What gateway answers about people."""
+    requests = Requests()
+
+    @requests.query(GetContact)
+    async def get_contact(request: GetContact, caller: Caller, database: Database) -> Contact:
+        assert caller.actor == "notify"
+        office.asked_in.append(caller.traceparent)
+        await office.answering.wait()
+        if request.agent_id in office.unknown:
+            raise AgentUnknown
+        return office.contacts.setdefault(request.agent_id, a_contact(request.agent_id))
+
+    return requests
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Sink]:
+    sink = Sink()
+    async with sink.listening():
+        yield sink
+
+
+@pytest.fixture
+def notify_settings(settings_for: Callable[..., Settings], sink: Sink) -> NotifySettings:
+    told: dict[str, Any] = settings_for("notify").model_dump() | {
+        "smtp_port": sink.port,
+        "smtp_timeout": 5,
+        "confirmation_delay": 0,
+        "move_delay": 0,
+        "deferral_base": 0.2,
+        "portal_url": "https://lab-o.exemple.invalid",
+    }
+    return NotifySettings(**told)
+
+
+@pytest.fixture
+async def office(
+    notify_settings: NotifySettings, settings_for: Callable[..., Settings], nats_as: Callable[..., Any], sink: Sink
+) -> AsyncIterator[Office]:
+    """notify hears and sends nothing until `listen()` and `send()`."""
+    async with AsyncExitStack() as stack:
+        database = Database.of(notify_settings)
+        stack.push_async_callback(database.dispose)
+        bus = await Bus.connect(notify_settings)
+        stack.push_async_callback(bus.close)
+        office = Office(notify_settings, database, bus, nats_as, sink, stack)
+        office.answering.set()
+        gateway = await Bus.connect(settings_for("gateway"))
+        stack.push_async_callback(gateway.close)
+        responder = Responder(gateway, Database.of(settings_for("gateway")), [directory(office)])
+        await responder.start()
+        stack.push_async_callback(responder.drain)
+        yield office
+
+
+@pytest.fixture
+async def post(office: Office) -> Office:
+    """notify at work, without delays."""
+    office.listen()
+    office.send()
+    return office
