@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import idempotency, telemetry
+from shared import faults, idempotency, telemetry
 from shared.bus import Caller
 from shared.contracts.messages import Message, Request
 from shared.database import Database, constraint_of, is_infrastructure, is_lock_timeout
@@ -52,8 +52,11 @@ async def run_command(command: Command[Any], order: Order[Any], database: Databa
         if earlier is not None:
             return earlier
         reply = (await command(order.request, order.caller, tx)).model_dump_json()
+        faults.point("command.mid_handler")
         await idempotency.store(tx, [(order.claim, reply)])
-        return reply
+        faults.point("command.before_commit")
+    faults.point("command.after_commit")
+    return reply
 
 
 async def run_group(handler: GroupedCommand[Any], orders: Sequence[Order[Any]], database: Database) -> list[str | Refused]:
@@ -65,6 +68,7 @@ async def run_group(handler: GroupedCommand[Any], orders: Sequence[Order[Any]], 
         open_places = [place for place, answer in enumerate(answers) if answer is None]
         if open_places:
             replies = await handler([orders[place] for place in open_places], tx)
+            faults.point("command.mid_handler")
             done: list[tuple[Claim, str]] = []
             for place, reply in zip(open_places, replies, strict=True):
                 if isinstance(reply, Refused):
@@ -74,6 +78,8 @@ async def run_group(handler: GroupedCommand[Any], orders: Sequence[Order[Any]], 
                     if (claim := orders[place].claim) is not None:
                         done.append((claim, body))
             await idempotency.store(tx, done)
+        faults.point("command.before_commit")
+    faults.point("command.after_commit")
     return cast("list[str | Refused]", answers)
 
 

@@ -17,7 +17,7 @@ from nats.errors import Error as NatsError
 from opentelemetry.trace import SpanKind
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import inbox, telemetry
+from shared import faults, inbox, telemetry
 from shared.contracts.messages import Envelope, Event, MalformedMessage, read_event
 from shared.database import Database, is_infrastructure
 from shared.errors import Refused
@@ -127,6 +127,8 @@ class Inlet:
                 async with self._database.begin() as tx:
                     result = await apply(self.consumer, received, tx)
                     await self._forget_failures(tx, [message])
+                    faults.point("consumer.before_commit")
+            faults.point("consumer.after_commit")
             self._count(received.event, result)
             await message.ack()
         except NatsError:
@@ -173,6 +175,8 @@ class Inlet:
             if fresh:
                 await self.consumer.handler(list(fresh.values()), tx)
             await self._forget_failures(tx, [message for message, _ in readable])
+            faults.point("consumer.before_commit")
+        faults.point("consumer.after_commit")
         for each in received:
             self._count(each.event, "applied" if each.envelope.id in unseen else "duplicate")
 

@@ -19,7 +19,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 
-from shared import refill, telemetry
+from shared import faults, refill, telemetry
 from shared.bus import Bus
 from shared.database import Database, is_infrastructure
 
@@ -139,6 +139,7 @@ class Relay:
             self._leading = True
             telemetry.RELAY_LEADER.set(1)
             log.info("relay_leads", stream=self._stream)
+            faults.point("relay.leads")
             await self._publish_for_ever(leader)
         finally:
             leader.terminate()
@@ -175,6 +176,7 @@ class Relay:
         )
 
     async def _pause(self) -> None:
+        faults.point("relay.waits")
         if not self._acked:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
@@ -203,6 +205,7 @@ class Relay:
         # else: the version before is parked, or not read yet; the next round meets this row again
 
     async def _send(self, row: Row) -> None:
+        faults.point("relay.before_publish")
         row.sent_at = time.monotonic()
         headers = row.headers | {"Nats-Expected-Stream": self._stream}
         try:
@@ -232,6 +235,7 @@ class Relay:
     # --- answers of the stream -----------------------------------------------------------------------------------------------------
 
     async def _acknowledged(self, answer: Msg) -> None:
+        faults.point("relay.after_publish")
         row = self._rows.get(int(answer.subject.rpartition(".")[2]))
         if row is None:
             return
@@ -280,7 +284,9 @@ class Relay:
         """Write behind the acknowledgements: marks, and parked rows."""
         if self._acked:
             acked = dict(self._acked)
+            faults.point("relay.before_mark")
             await leader.execute(_MARK, list(acked), list(acked.values()))
+            faults.point("relay.after_mark")
             for row_id in acked:
                 del self._acked[row_id]
         for row_id, reason in list(self._refused.items()):
