@@ -103,7 +103,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while seen is not None:
         yield seen
         original = getattr(seen, "orig", None)
-        seen = original if isinstance(original, BaseException) else seen.__cause__ or seen.__context__
+        ours = isinstance(seen, (DBAPIError, asyncpg.InterfaceError, asyncpg.PostgresError))
+        # A bug raised while something handled an OSError is still a bug: only the drivers' own errors hide their cause in the context.
+        seen = original if isinstance(original, BaseException) else seen.__cause__ or (seen.__context__ if ours else None)
 
 
 def is_infrastructure(error: BaseException) -> bool:
