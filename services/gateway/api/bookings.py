@@ -1,0 +1,102 @@
+"""Booking through the API. `book` stands on the hot path: plain Starlette, described to OpenAPI in `openapi.py`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Header
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.gateway.api.models import BookingItem, Bookings, NoMembers
+from services.gateway.api.openapi import refusals
+from services.gateway.desk import desk_of
+from services.gateway.programme.seats import ask_for_seat
+from services.gateway.web.etags import expected_version, tagged, version_tag
+from shared.contracts.booking import CancelBooking, GetBooking, ListBookings
+from shared.errors import InvalidRequest, Refused
+from shared.outbox import uuid7
+
+PREFIX = "/api/v1"
+LONGEST_KEY = 200
+
+router = APIRouter(tags=["inscriptions"])
+
+
+async def book(request: Request) -> Response:
+    desk = desk_of(request)
+    principal = await desk.door.signed_in(request)
+    session_id = read_id(request.path_params["session_id"])
+    if body := await request.body():
+        try:
+            NoMembers.model_validate_json(body)
+        except ValidationError as error:
+            raise InvalidRequest("a booking takes no members: it is for whoever asks") from error
+    try:
+        booking = await ask_for_seat(desk.bus, session_id, principal.caller(key_of(request)))
+    except Refused as refusal:
+        if booking_id := refusal.members.get("booking_id"):
+            refusal.members["location"] = f"{PREFIX}/bookings/{booking_id}"  # B3: with the link
+        raise
+    headers = {"Location": f"{PREFIX}/bookings/{booking.booking_id}", "ETag": version_tag(booking), "Cache-Control": "no-store"}
+    return Response(booking.model_dump_json(), 201, headers, "application/json")
+
+
+def read_id(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError as error:
+        raise InvalidRequest("the address holds no id", errors=[{"where": "path", "what": "not a UUID"}]) from error
+
+
+def key_of(request: Request) -> str:
+    """The client's idempotency key, or one of our own, so that a retry between us and the service is harmless too."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return str(uuid7())
+    if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
+        raise InvalidRequest(f"Idempotency-Key is 1 to {LONGEST_KEY} printable ASCII characters")
+    return key
+
+
+@router.get("/me/bookings", response_model=Bookings, responses=refusals("not_signed_in", "token_invalid"))
+async def list_bookings(request: Request) -> Response:
+    """The signed-in agent's bookings, newest first, ended ones included. Has an ETag."""
+    desk = desk_of(request)
+    principal = await desk.door.signed_in(request)
+    found = await desk.bus.ask(ListBookings(agent_id=principal.agent_id, limit=200), principal.caller())
+    return tagged(request, found)
+
+
+@router.get("/bookings/{booking_id}", response_model=BookingItem, responses=refusals("not_signed_in", "token_invalid", "booking_unknown"))
+async def get_booking(request: Request, booking_id: UUID) -> Response:
+    """One booking of the signed-in agent. Its ETag is its version, for `If-Match`."""
+    desk = desk_of(request)
+    principal = await desk.door.signed_in(request)
+    booking = await desk.bus.ask(GetBooking(booking_id=booking_id), principal.caller())
+    return tagged(request, booking, etag=version_tag(booking))
+
+
+@router.post(
+    "/bookings/{booking_id}/cancel",
+    response_model=BookingItem,
+    responses=refusals(
+        "not_signed_in", "token_invalid", "booking_unknown", "booking_not_active", "session_started", "version_conflict",
+        "idempotency_key_in_use", "contended",
+    ),
+)  # fmt: skip
+async def cancel_booking(
+    request: Request,
+    booking_id: UUID,
+    _body: Annotated[NoMembers | None, Body()] = None,
+    _idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=LONGEST_KEY)] = None,
+    _if_match: Annotated[str | None, Header(alias="If-Match", description="ETag of the booking: refuse if it has changed since.")] = None,
+) -> Response:
+    """Give the seat back, or leave the queue; whoever is next is served at once."""
+    desk = desk_of(request)
+    principal = await desk.door.signed_in(request)
+    order = CancelBooking(booking_id=booking_id, expected_version=expected_version(request))
+    booking = await desk.bus.ask(order, principal.caller(key_of(request)))
+    return Response(booking.model_dump_json(), 200, {"ETag": version_tag(booking), "Cache-Control": "no-store"}, "application/json")

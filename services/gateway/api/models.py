@@ -1,0 +1,188 @@
+"""What the API answers. Names are those of the bus; what people read is in French."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.gateway.directory.domain import Agent
+from services.gateway.programme.domain import ListedSession
+from shared.contracts.booking import Booking
+from shared.contracts.catalog import ActivityType, DeliveryMode, Period, VenueSheet
+from shared.contracts.gateway import Role
+
+A_SESSION = "0192f3c4-5b6a-7c8d-9e0f-a1b2c3d4e5f6"
+AN_AGENT = "0192f3c4-0000-7000-8000-000000000001"
+A_BOOKING = "0192f3c4-1111-7111-8111-111111111111"
+
+_SESSION: dict[str, Any] = {
+    "session_id": A_SESSION,
+    "activity_id": "0192f3c4-2222-7222-8222-222222222222",
+    "activity_type": "training",
+    "title": "Pitcher en 5 minutes",
+    "summary": "Une demi-journée pour apprendre à présenter un projet.",
+    "description": "",
+    "theme": "Prise de parole",
+    "delivery_mode": "in_person",
+    "venue": {
+        "venue_id": "0192f3c4-3333-7333-8333-333333333333",
+        "name": "La Halle aux essais",
+        "address": "12 rue des Ateliers",
+        "city": "Toulouse",
+        "department": "31",
+        "step_free_access": True,
+        "public_transport": "Métro B, station Exemple",
+    },
+    "starts_at": "2027-03-18T13:00:00Z",
+    "ends_at": "2027-03-18T16:00:00Z",
+    "periods": [
+        {
+            "local_start": "2027-03-18T14:00:00",
+            "local_end": "2027-03-18T17:00:00",
+            "zone": "Europe/Paris",
+            "starts_at": "2027-03-18T13:00:00Z",
+            "ends_at": "2027-03-18T16:00:00Z",
+            "moved_forward": False,
+        }
+    ],
+    "status": "scheduled",
+    "cancellation_reason": None,
+    "availability": {"capacity": 12, "seats_left": 3, "waiting": 0, "words": "3 places restantes"},
+    "version": 1,
+}
+_BOOKING: dict[str, Any] = {
+    "booking_id": A_BOOKING,
+    "session_id": A_SESSION,
+    "agent_id": AN_AGENT,
+    "state": "waiting",
+    "session_sequence": 14,
+    "version": 1,
+    "booked_at": "2027-03-01T08:12:45Z",
+    "rank": 2,
+    "waiting": 2,
+    "reason": None,
+}
+
+
+class Seats(BaseModel):
+    """An estimate for lists, up to a second old: the answer to a booking is the truth."""
+
+    capacity: int
+    seats_left: int = Field(description="Seats that a newcomer could still take; 0 while others wait, whoever has just cancelled.")
+    waiting: int
+    words: str = Field(description="In French, for people.")
+
+
+class SessionItem(BaseModel):
+    """A session of the programme."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_SESSION]})
+
+    session_id: UUID
+    activity_id: UUID
+    activity_type: ActivityType
+    title: str
+    summary: str
+    description: str
+    theme: str
+    delivery_mode: DeliveryMode
+    venue: VenueSheet | None
+    starts_at: datetime
+    ends_at: datetime
+    periods: tuple[Period, ...]
+    status: str
+    cancellation_reason: str | None
+    availability: Seats
+    version: int
+
+    @classmethod
+    def of(cls, listed: ListedSession, now: datetime) -> Self:
+        session = listed.session
+        seats = Seats(capacity=session.capacity, seats_left=listed.seats_left, waiting=listed.waiting, words=listed.seats_in_words(now))
+        return cls(
+            session_id=session.session_id,
+            activity_id=session.activity_id,
+            activity_type=session.activity_type,
+            title=session.title,
+            summary=session.summary,
+            description=listed.description,
+            theme=session.theme,
+            delivery_mode=session.delivery_mode,
+            venue=session.venue,
+            starts_at=session.starts_at,
+            ends_at=session.ends_at,
+            periods=session.periods,
+            status=session.status,
+            cancellation_reason=session.cancellation_reason,
+            availability=seats,
+            version=session.version,
+        )
+
+
+class SessionPage(BaseModel):
+    """Sessions in order of their start. Go on with `next_cursor` until it is null."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"sessions": [_SESSION], "next_cursor": None}]})
+
+    sessions: tuple[SessionItem, ...]
+    next_cursor: str | None
+
+
+class Me(BaseModel):
+    """Who the token or the session stands for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "agent_id": AN_AGENT,
+                    "given_name": "Garonne",
+                    "usual_name": "Tilleul",
+                    "email": "garonne.tilleul@exemple.invalid",
+                    "org_unit": "prefecture-31",
+                    "roles": ["agent"],
+                }
+            ]
+        }
+    )
+
+    agent_id: UUID
+    given_name: str
+    usual_name: str
+    email: str
+    org_unit: str
+    roles: tuple[Role, ...]
+
+    @classmethod
+    def of(cls, agent: Agent) -> Self:
+        return cls(
+            agent_id=agent.agent_id,
+            given_name=agent.given_name,
+            usual_name=agent.usual_name,
+            email=agent.email,
+            org_unit=agent.org_unit,
+            roles=agent.roles,
+        )
+
+
+class BookingItem(Booking):
+    """A seat, or a rank in the queue."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_BOOKING]})
+
+
+class Bookings(BaseModel):
+    """Newest first, ended ones included."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"bookings": [_BOOKING]}]})
+
+    bookings: tuple[BookingItem, ...]
+
+
+class NoMembers(BaseModel):
+    """An object without members: everything is in the address. What is not understood is refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{}]})

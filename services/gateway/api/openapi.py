@@ -1,0 +1,156 @@
+"""The OpenAPI 3.1 document: FastAPI's, with every refusal as a problem, and the hot path that FastAPI does not serve."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from services.gateway.api.models import A_BOOKING, A_SESSION, BookingItem, NoMembers
+from services.gateway.web.problems import MEDIA_TYPE, TYPE_PREFIX
+
+PROBLEM: dict[str, Any] = {
+    "title": "Problem",
+    "description": "RFC 9457. `code` is stable and for programs, `title` is French and for people; more members may follow.",
+    "type": "object",
+    "required": ["type", "code", "title", "status"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "code": {"type": "string", "pattern": "^[a-z_]+$"},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string"},
+        "retryable": {"type": "boolean", "description": "The same request may succeed later."},
+        "retry_after": {"type": "integer", "description": "Seconds; also in the header Retry-After."},
+        "errors": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"where": {"type": "string"}, "what": {"type": "string"}}},
+        },
+    },
+    "additionalProperties": True,
+    "examples": [
+        {
+            "type": TYPE_PREFIX + "session_started",
+            "code": "session_started",
+            "title": "Cette séance a déjà commencé.",
+            "status": 409,
+            "detail": "",
+            "retryable": False,
+        }
+    ],
+}
+
+STATUS = {
+    "cursor_invalid": 400,
+    "not_signed_in": 401,
+    "token_invalid": 401,
+    "not_allowed": 403,
+    "cross_site_refused": 403,
+    "session_unknown": 404,
+    "booking_unknown": 404,
+    "session_not_ready": 409,
+    "session_started": 409,
+    "session_is_cancelled": 409,
+    "already_booked": 409,
+    "booking_not_active": 409,
+    "idempotency_key_in_use": 409,
+    "contended": 409,
+    "version_conflict": 412,
+    "body_too_large": 413,
+    "invalid_request": 422,
+    "idempotency_key_reused": 422,
+    "too_many_requests": 429,
+    "internal_error": 500,
+    "busy": 503,
+    "unavailable": 503,
+    "deadline_exceeded": 504,
+}
+"""Codes that the API may answer, with their HTTP status."""
+
+ALWAYS = ("invalid_request", "too_many_requests", "internal_error", "unavailable", "busy", "deadline_exceeded")
+WRITES = ("idempotency_key_reused", "cross_site_refused", "body_too_large")
+
+
+def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses for these codes and for those that any operation may answer."""
+    by_status: defaultdict[int, list[str]] = defaultdict(list)
+    for code in (*codes, *ALWAYS):
+        by_status[STATUS[code]].append(code)
+    return {status: _problem_response(status, those) for status, those in sorted(by_status.items())}
+
+
+def _problem_response(status: int, codes: list[str]) -> dict[str, Any]:
+    response: dict[str, Any] = {
+        "description": "Refused: " + ", ".join(f"`{code}`" for code in codes),
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if status in {429, 503, 504} or "contended" in codes:
+        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
+    if status == 401:
+        response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return response
+
+
+BOOK: dict[str, Any] = {
+    "tags": ["inscriptions"],
+    "summary": "Book",
+    "description": (
+        "Book a seat for the signed-in agent, or a rank in the queue when none is free: look at `state`. The same Idempotency-Key gives "
+        "the same answer for 48 hours. `already_booked` carries `booking_id` and its `location`. `session_not_ready` will pass: try again."
+    ),
+    "operationId": "book",
+    "parameters": [
+        {"name": "session_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}, "example": A_SESSION},
+        {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 200}},
+    ],
+    "requestBody": {"required": False, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/NoMembers"}}}},
+    "responses": {
+        "201": {
+            "description": "`confirmed`, or `waiting` with its `rank`.",
+            "headers": {
+                "Location": {"schema": {"type": "string"}, "description": f"Such as `/api/v1/bookings/{A_BOOKING}`."},
+                "ETag": {"schema": {"type": "string"}, "description": "For `If-Match` at cancellation."},
+            },
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BookingItem"}}},
+        }
+    }
+    | {
+        str(status): response
+        for status, response in refusals(
+            "not_signed_in", "token_invalid", "session_unknown", "session_not_ready", "session_started", "session_is_cancelled",
+            "already_booked", "idempotency_key_in_use", "contended", *WRITES,
+        ).items()
+    },
+    "security": [{"bearer": []}, {"session": []}],
+}  # fmt: skip
+
+
+def document(api: FastAPI, session_cookie: str) -> dict[str, Any]:
+    """The whole document, made once."""
+    found = get_openapi(
+        title="Lab-O",
+        version="1",
+        openapi_version="3.1.0",
+        summary="Programme, inscriptions et projets du laboratoire d’innovation publique",
+        description="Errors are RFC 9457 problems. GET answers have an ETag. Writes accept an Idempotency-Key.",
+        routes=api.routes,
+        servers=[{"url": "/api/v1"}],
+    )
+    schemas: dict[str, Any] = found["components"]["schemas"]
+    for model in (BookingItem, NoMembers):
+        schemas.setdefault(model.__name__, model.model_json_schema(ref_template="#/components/schemas/{model}"))
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["Problem"] = PROBLEM
+    found["paths"].setdefault("/sessions/{session_id}/bookings", {})["post"] = BOOK
+    for path, operations in found["paths"].items():
+        public = path.startswith("/sessions") and "post" not in operations
+        for operation in operations.values():
+            operation.setdefault("security", [{}, {"bearer": []}] if public else [{"bearer": []}, {"session": []}])
+    found["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "session": {"type": "apiKey", "in": "cookie", "name": session_cookie},
+    }
+    return found

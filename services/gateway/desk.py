@@ -1,0 +1,31 @@
+"""What every page and endpoint works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.requests import HTTPConnection
+
+from services.gateway.login.principal import Doorkeeper
+from services.gateway.login.provider import Provider
+from services.gateway.settings import GatewaySettings
+from shared.bus import Bus
+from shared.database import Database
+
+if TYPE_CHECKING:
+    from services.gateway.portal.rendering import Renderer
+
+
+@dataclass(frozen=True)
+class Desk:
+    settings: GatewaySettings
+    database: Database
+    bus: Bus
+    provider: Provider
+    door: Doorkeeper
+    renderer: Renderer
+
+
+def desk_of(request: HTTPConnection) -> Desk:
+    return request.app.state.desk

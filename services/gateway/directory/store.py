@@ -1,0 +1,96 @@
+"""The tables `agents` and `workplace`, and the only SQL that writes them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.gateway.directory.domain import Agent, changed, registered
+from shared.outbox import Causing, record
+
+COLUMNS = "agent_id, sub, given_name, usual_name, email, siret, org_unit, roles, version"
+
+_SELECT = f"select {COLUMNS} from agents"  # noqa: S608 - constants only
+_LOCK = text(f"{_SELECT} where agent_id = :agent_id or sub = :sub for update")
+_LOCK_EMAIL = text(f"{_SELECT} where lower(email) = lower(:email) for update")
+_READ = text(f"{_SELECT} where agent_id = :agent_id")
+_READ_SUB = text(f"{_SELECT} where sub = :sub")
+_INSERT = text(
+    "insert into agents (agent_id, sub, given_name, usual_name, email, siret, org_unit, roles, version)"
+    " values (:agent_id, :sub, :given_name, :usual_name, :email, :siret, :org_unit, :roles, :version)"
+    " on conflict do nothing returning agent_id"
+)
+_UPDATE = text(
+    "update agents set sub = :sub, given_name = :given_name, usual_name = :usual_name, email = :email, siret = :siret,"
+    " org_unit = :org_unit, roles = :roles, version = :version where agent_id = :agent_id"
+)
+
+
+def agent_of(row: Row[Any]) -> Agent:
+    """The agent in a row that has at least `COLUMNS`."""
+    return Agent(
+        agent_id=row.agent_id,
+        sub=row.sub,
+        given_name=row.given_name,
+        usual_name=row.usual_name,
+        email=row.email,
+        siret=row.siret,
+        org_unit=row.org_unit,
+        roles=tuple(row.roles),
+        version=row.version,
+    )
+
+
+async def lock(tx: AsyncConnection, agent_id: UUID, sub: str) -> list[Agent]:
+    """Everybody who has this id or this sub: nobody, one, or two different people."""
+    return [agent_of(row) for row in await tx.execute(_LOCK, {"agent_id": agent_id, "sub": sub})]
+
+
+async def lock_by_email(tx: AsyncConnection, email: str) -> list[Agent]:
+    return [agent_of(row) for row in await tx.execute(_LOCK_EMAIL, {"email": email})]
+
+
+async def read(connection: AsyncConnection, agent_id: UUID) -> Agent | None:
+    row = (await connection.execute(_READ, {"agent_id": agent_id})).one_or_none()
+    return agent_of(row) if row else None
+
+
+async def read_by_sub(connection: AsyncConnection, sub: str) -> Agent | None:
+    row = (await connection.execute(_READ_SUB, {"sub": sub})).one_or_none()
+    return agent_of(row) if row else None
+
+
+async def add(tx: AsyncConnection, agent: Agent, cause: Causing) -> bool:
+    """Record a new agent; False when somebody else took its id or its sub in the meantime."""
+    if await tx.scalar(_INSERT, _values(agent)) is None:
+        return False
+    await record(tx, registered(agent), cause=cause)
+    return True
+
+
+async def change(tx: AsyncConnection, known: Agent, told: Agent, cause: Causing) -> Agent:
+    """Lay what was told over a locked agent; an event only when its version rises."""
+    new = known.becomes(told)
+    if new != known:
+        await tx.execute(_UPDATE, _values(new))
+    if new.version != known.version:
+        await record(tx, changed(new), cause=cause)
+    return new
+
+
+async def remember_workplace(tx: AsyncConnection, siret: str, org_unit: str) -> None:
+    statement = "insert into workplace values (:siret, :org_unit) on conflict (siret) do update set org_unit = excluded.org_unit"
+    await tx.execute(text(statement), {"siret": siret, "org_unit": org_unit})
+
+
+async def workplace(connection: AsyncConnection, siret: str | None) -> str | None:
+    """The org unit that a SIRET belongs to, if we were told."""
+    return await connection.scalar(text("select org_unit from workplace where siret = :siret"), {"siret": siret}) if siret else None
+
+
+def _values(agent: Agent) -> dict[str, Any]:
+    return asdict(agent) | {"roles": list(agent.roles)}

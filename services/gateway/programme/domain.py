@@ -1,0 +1,93 @@
+"""The programme in plain words: seats as people say them, and texts as people search them. Pure."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from shared.contracts.catalog import ActivityType, SessionState
+from shared.errors import Refused
+
+TYPES = {
+    ActivityType.LABTOUR: "Labtour",
+    ActivityType.INNOVATION_THURSDAY: "Jeudi de l’innovation",
+    ActivityType.TRAINING: "Formation innovante",
+    ActivityType.WORKSHOP_SUPPORT: "Appui à un atelier",
+    ActivityType.COACHING: "Accompagnement de projet",
+}
+
+
+class SessionUnknown(Refused):
+    code, status, title = "session_unknown", 404, "Cette séance n’existe pas."
+
+
+class CursorInvalid(Refused):
+    code, status, title = "cursor_invalid", 400, "Cette suite de liste n’est plus lisible : recommencez depuis le début."
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSession:
+    """A session as the programme knows it: catalog's state, and counters that are an estimate (E7)."""
+
+    session: SessionState
+    description: str = ""
+    held: int = 0
+    waiting: int = 0
+
+    @property
+    def session_id(self) -> UUID:
+        return self.session.session_id
+
+    @property
+    def cancelled(self) -> bool:
+        return self.session.status == "cancelled"
+
+    @property
+    def seats_left(self) -> int:
+        """Seats that a newcomer could still take; none while others wait (B2), and none of a cancelled session."""
+        if self.cancelled or self.waiting:
+            return 0
+        return max(0, self.session.capacity - self.held)
+
+    def started(self, now: datetime) -> bool:
+        return self.session.starts_at <= now
+
+    def seats_in_words(self, now: datetime) -> str:
+        if self.cancelled:
+            return "séance annulée"
+        if self.session.ends_at <= now:
+            return "séance passée"
+        if self.started(now):
+            return "séance commencée"
+        if self.seats_left:
+            return f"{self.seats_left} place{plural(self.seats_left)} restante{plural(self.seats_left)}"
+        if self.waiting:
+            return f"complet, {self.waiting} personne{plural(self.waiting)} en attente"
+        return "complet, liste d’attente ouverte"
+
+
+def plural(number: int) -> str:
+    """French: zero and one are singular."""
+    return "s" if number > 1 else ""
+
+
+def plain(words: str) -> str:
+    """Lower case, no accents, no ligatures, so that « Evenement » finds « événement » and « coeur » finds « cœur »."""
+    lowered = words.casefold().replace("œ", "oe").replace("æ", "ae").replace("’", "'")
+    decomposed = unicodedata.normalize("NFKD", lowered)
+    kept = (each for each in decomposed if not unicodedata.combining(each) and (each.isprintable() or each.isspace()))
+    return " ".join("".join(kept).split())
+
+
+def search_text(session: SessionState) -> str:
+    """What a session is found by."""
+    place = (session.venue.name, session.venue.city) if session.venue else ("à distance",)
+    return plain(" ".join((session.title, session.summary, session.theme, TYPES[session.activity_type], *place)))
+
+
+def search_patterns(words: str) -> list[str]:
+    """LIKE patterns, all of which must match; the first ten words count."""
+    escaped = (word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for word in plain(words).split()[:10])
+    return [f"%{word}%" for word in escaped]

@@ -1,0 +1,63 @@
+"""The programme's tables, and the only SQL that writes them. All three are projections: a rebuild writes the same rows."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.gateway.programme.domain import plain, search_text
+from shared.contracts.booking import SessionAvailabilityChanged
+from shared.contracts.catalog import ActivityPublished, SessionState
+
+_ACTIVITY = text(
+    """
+    insert into programme_activity (activity_id, description, search) values (:activity_id, :description, :search)
+    on conflict (activity_id) do update set description = excluded.description, search = excluded.search
+    """
+)
+_SESSION = text(
+    """
+    insert into programme_session
+        (session_id, activity_id, activity_type, delivery_mode, department, status, starts_at, capacity, search, state)
+    values
+        (:session_id, :activity_id, :activity_type, :delivery_mode, :department, :status, :starts_at, :capacity, :search,
+         cast(:state as jsonb))
+    on conflict (session_id) do update set
+        activity_id = excluded.activity_id, activity_type = excluded.activity_type, delivery_mode = excluded.delivery_mode,
+        department = excluded.department, status = excluded.status, starts_at = excluded.starts_at, capacity = excluded.capacity,
+        search = excluded.search, state = excluded.state
+    """
+)
+_AVAILABILITY = text(
+    """
+    insert into programme_availability (session_id, held, waiting) values (:session_id, :held, :waiting)
+    on conflict (session_id) do update set held = excluded.held, waiting = excluded.waiting
+    """
+)
+
+
+async def put_activity(tx: AsyncConnection, activity: ActivityPublished) -> None:
+    words = plain(f"{activity.title} {activity.summary} {activity.description}")
+    await tx.execute(_ACTIVITY, {"activity_id": activity.activity_id, "description": activity.description, "search": words})
+
+
+async def put_session(tx: AsyncConnection, session: SessionState) -> None:
+    await tx.execute(
+        _SESSION,
+        {
+            "session_id": session.session_id,
+            "activity_id": session.activity_id,
+            "activity_type": session.activity_type,
+            "delivery_mode": session.delivery_mode,
+            "department": session.venue.department if session.venue else None,
+            "status": session.status,
+            "starts_at": session.starts_at,
+            "capacity": session.capacity,
+            "search": search_text(session),
+            "state": session.model_dump_json(),
+        },
+    )
+
+
+async def put_availability(tx: AsyncConnection, counters: SessionAvailabilityChanged) -> None:
+    await tx.execute(_AVAILABILITY, {"session_id": counters.session_id, "held": counters.held, "waiting": counters.waiting})

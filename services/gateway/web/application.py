@@ -1,0 +1,91 @@
+"""The public web application: the portal, and the API below `/api/v1`."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from services.gateway.api import bookings, openapi, programme
+from services.gateway.desk import Desk, desk_of
+from services.gateway.login import pages as login
+from services.gateway.login.principal import Doorkeeper
+from services.gateway.login.provider import Provider
+from services.gateway.portal import pages as portal
+from services.gateway.portal.rendering import Renderer
+from services.gateway.settings import GatewaySettings
+from services.gateway.web.problems import problem_response, refusal_of
+from services.gateway.web.protection import Protection
+from shared.errors import Refused
+from shared.service import Context
+
+API = "/api/v1"
+
+
+def build(context: Context) -> ASGIApp:
+    """Everything that the public port serves."""
+    settings = context.settings
+    if not isinstance(settings, GatewaySettings):
+        raise TypeError("the gateway is run with GatewaySettings")
+    desk = Desk(
+        settings=settings,
+        database=context.database,
+        bus=context.bus,
+        provider=Provider(settings),
+        door=Doorkeeper(settings, context.database),
+        renderer=Renderer(settings),
+    )
+    application = Starlette(
+        routes=[
+            Route(f"{API}/sessions/{{session_id}}/bookings", bookings.book, methods=["POST"]),
+            Mount(API, build_api(desk)),
+            *login.routes,
+            *portal.routes,
+        ],
+        middleware=[Middleware(Protection, settings=settings, refuse=answer_error)],
+        exception_handlers={HTTPException: answer_error},
+    )
+    application.router.redirect_slashes = False
+    application.state.desk = desk
+    return application
+
+
+def build_api(desk: Desk) -> FastAPI:
+    """The endpoints that are not on the hot path."""
+    api = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers=dict.fromkeys((HTTPException, RequestValidationError, Refused, Exception), answer_problem),
+    )
+    api.state.desk = desk
+    for router in (programme.programme, bookings.router, programme.me):
+        api.include_router(router)
+    described = openapi.document(api, desk.door.cookie)
+
+    async def describe(_: Request) -> Response:
+        return JSONResponse(described, headers={"Cache-Control": "public, max-age=300"})
+
+    api.router.routes.append(Route("/openapi.json", describe))
+    return api
+
+
+async def answer_problem(_: Request, error: Exception) -> Response:
+    response = problem_response(refusal_of(error))
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)  # Allow, at 405
+    return response
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """A problem below `/api/`, a page elsewhere."""
+    if request.url.path.startswith("/api/"):
+        return await answer_problem(request, error)
+    return await portal.answer_refusal(desk_of(request), request, refusal_of(error))

@@ -1,0 +1,47 @@
+"""Answers that a client may keep and ask about again: ETag, If-None-Match, If-Match."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.contracts.booking import Booking
+from shared.errors import VersionConflict
+
+_VERSION = re.compile(r'"(\d{1,9})(\.\d+\.\d+)?"', re.ASCII)
+
+
+def tagged(request: Request, reply: BaseModel, *, etag: str | None = None, shared: bool = False) -> Response:
+    """The reply with its ETag, or 304 when the client has it already. `shared` answers are the same for everybody."""
+    body = reply.model_dump_json().encode()
+    tag = etag or f'"{hashlib.sha256(body).hexdigest()[:24]}"'
+    headers = {"ETag": tag, "Cache-Control": "public, no-cache" if shared else "private, no-cache", "Vary": "Authorization, Cookie"}
+    if any(each in {"*", tag} for each in tags_of(request.headers.get("if-none-match"))):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
+
+
+def version_tag(booking: Booking) -> str:
+    """Its version, and what moves without it while it waits: the queue around it."""
+    queue = f".{booking.rank}.{booking.waiting}" if booking.rank else ""
+    return f'"{booking.version}{queue}"'
+
+
+def expected_version(request: Request) -> int | None:
+    """The version that `If-Match` insists on; None without one. A tag that is none of ours cannot match."""
+    tags = tags_of(request.headers.get("if-match"), weak=False)
+    if not tags or "*" in tags:
+        return None
+    ours = [found for tag in tags if (found := _VERSION.fullmatch(tag))]
+    if len(ours) != 1:
+        raise VersionConflict("If-Match names no version")
+    return int(ours[0][1])
+
+
+def tags_of(header: str | None, *, weak: bool = True) -> list[str]:
+    tags = [tag.strip() for tag in (header or "").split(",") if tag.strip()]
+    return [tag.removeprefix("W/") for tag in tags] if weak else tags

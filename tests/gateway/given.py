@@ -1,0 +1,86 @@
+"""What the tests of the gateway start from, made through catalog's own requests."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from shared import clock
+from shared.bus import Bus, Caller
+from shared.contracts.catalog import (
+    ActivityType,
+    AddHost,
+    AddVenue,
+    DeliveryMode,
+    DraftActivity,
+    LocalPeriod,
+    PublishActivity,
+    ScheduleSession,
+)
+
+
+async def schedule(
+    bus: Bus,
+    operator: Caller,
+    *,
+    title: str = "Pitcher en 5 minutes",
+    summary: str = "Une demi-journée pour apprendre à présenter un projet.",
+    description: str = "Exercices en petits groupes.",
+    theme: str = "Prise de parole",
+    activity_type: ActivityType = ActivityType.TRAINING,
+    delivery_mode: DeliveryMode = DeliveryMode.IN_PERSON,
+    city: str = "Toulouse",
+    department: str = "31",
+    capacity: int = 12,
+    days: float = 17,
+    periods: tuple[LocalPeriod, ...] = (),
+    **more: Any,
+) -> UUID:
+    host_id, venue_id, activity_id, session_id = uuid4(), uuid4(), uuid4(), uuid4()
+    start = (clock.now().astimezone(clock.PARIS) + timedelta(days=days)).replace(hour=14, minute=0, second=0, microsecond=0, tzinfo=None)
+    await bus.ask(AddHost(host_id=host_id, name="Atelier partagé", kind="fablab"), operator)
+    await bus.ask(
+        AddVenue(
+            venue_id=venue_id,
+            host_id=host_id,
+            name="La Halle aux essais",
+            address="12 rue des Ateliers",
+            city=city,
+            department=department,
+            capacity=max(capacity, 45),
+            step_free_access=True,
+            public_transport="Métro B, station Exemple",
+        ),
+        operator,
+    )
+    await bus.ask(
+        DraftActivity(
+            activity_id=activity_id,
+            activity_type=activity_type,
+            title=title,
+            summary=summary,
+            description=description,
+            theme=theme,
+            delivery_mode=delivery_mode,
+            host_id=host_id,
+        ),
+        operator,
+    )
+    await bus.ask(PublishActivity(activity_id=activity_id), operator)
+    await bus.ask(
+        ScheduleSession(
+            session_id=session_id,
+            activity_id=activity_id,
+            venue_id=venue_id if delivery_mode is not DeliveryMode.REMOTE else None,
+            periods=periods or (LocalPeriod(local_start=start, local_end=start + timedelta(hours=3)),),
+            capacity=capacity,
+            **more,
+        ),
+        operator,
+    )
+    return session_id
+
+
+def at(day: str, start: str, end: str) -> LocalPeriod:
+    return LocalPeriod(local_start=datetime.fromisoformat(f"{day}T{start}"), local_end=datetime.fromisoformat(f"{day}T{end}"))
