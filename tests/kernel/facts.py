@@ -44,4 +44,4 @@ def on_the_wire(event: Event, event_id: UUID | None = None) -> tuple[str, bytes,
 async def count(database: Database, query: str) -> int:
     """`count(database, "outbox where published_at is null")`"""
     async with database.connect() as connection:
-        return (await connection.execute(text(f"select count(*) from {query}"))).scalar_one()  # noqa: S608 - the tests' own words
+        return (await connection.execute(text(f"select count(*) from {query}"))).scalar_one()

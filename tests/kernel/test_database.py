@@ -16,8 +16,17 @@ from tests.kernel.conftest import Kernel
 
 @pytest.mark.parametrize(
     "error",
-    [ConnectionRefusedError(), FileNotFoundError(), TimeoutError(), asyncpg.InternalClientError(), asyncpg.ConnectionDoesNotExistError()]
-    + [asyncpg.DeadlockDetectedError(), asyncpg.AdminShutdownError(), asyncpg.TooManyConnectionsError(), asyncpg.CannotConnectNowError()],
+    [
+        ConnectionRefusedError(),
+        FileNotFoundError(),
+        TimeoutError(),
+        asyncpg.InternalClientError(),
+        asyncpg.ConnectionDoesNotExistError(),
+        asyncpg.DeadlockDetectedError(),
+        asyncpg.AdminShutdownError(),
+        asyncpg.TooManyConnectionsError(),
+        asyncpg.CannotConnectNowError(),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_weather(error: Exception) -> None:
@@ -38,7 +47,7 @@ def test_a_bug_in_the_handling_of_bad_weather_is_still_a_bug() -> None:
         try:
             raise ConnectionResetError
         except ConnectionResetError:
-            {}["missing"]  # noqa: B018  # pyright: ignore[reportUnusedExpression]
+            {}["missing"]  # pyright: ignore[reportUnusedExpression]
 
     assert not is_infrastructure(bug.value)
 

@@ -119,6 +119,7 @@ async def test_readiness_follows_the_broker_away_and_back_without_a_restart(star
     await asyncio.to_thread(nats.start)
     await eventually(running.ready, 30)
 
+    assert nats.pid is not None
     os.kill(nats.pid, signal.SIGSTOP)  # paused: a connected flag would still say yes
     try:
         await eventually(lambda: running.not_ready_because_of("broker"), 20)
