@@ -7,12 +7,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from faststream.security import SASLPlaintext
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
@@ -137,7 +136,7 @@ class Listener:
 
 def _into(inlet: Inlet) -> Callable[[NatsMessage], Awaitable[None]]:
     async def take(message: NatsMessage) -> None:
-        await inlet.take(cast("Msg", message.raw_message))  # a list only with `batch=True`
+        await inlet.take(message.raw_message)  # a list only with `batch=True`
 
     return take
 
