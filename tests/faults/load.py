@@ -1,0 +1,117 @@
+"""Clients that do what the gateway does: ask with a key, ask again with the same key while the answer says so, and write down everything."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+from uuid import UUID
+
+from shared.bus import Caller
+from shared.contracts.booking import Booking, BookSeat, CancelBooking
+from shared.contracts.messages import Message, Request
+from shared.errors import Refused
+from tests.conftest import eventually
+from tests.faults.checker import History
+from tests.faults.stage import Stage, agent_of
+
+ReplyT = TypeVar("ReplyT", bound=Message)
+
+PROCESSES = 8
+PATIENCE = 40.0  # seconds after which a client that still gets no answer is a violation (I9)
+HOT, REPEATED, CANCELLED = 0.2, 0.1, 0.2  # shares of the orders
+
+
+@dataclass
+class Load:
+    """`async with Load(stage).running(): …` 40 orders a second in open loop, on sessions that are there."""
+
+    stage: Stage
+    seed: int = 1
+    rate: float = 40.0
+    timeout: float = 3.0
+    history: History = field(default_factory=History)
+    _orders: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    _ticking: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        self._dice = random.Random(self.seed)
+
+    async def start(self, *, hot: int = 2, cold: int = 6) -> None:
+        await self.stage.open_sessions(*[20] * hot, *[500] * cold)
+        self._hot, self._cold = self.stage.sessions[-hot - cold : -cold], self.stage.sessions[-cold:]
+        self._ticking = asyncio.create_task(self._tick())
+
+    async def stop(self) -> None:
+        """No new orders; those under way end with an answer or with a violation."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._ticking
+        if self._orders:
+            await asyncio.wait(self._orders, timeout=PATIENCE + 5)
+        for unanswered in list(self._orders):
+            unanswered.cancel()
+
+    async def __aenter__(self) -> Load:
+        await self.start()
+        await eventually(lambda: len(self.history.acknowledged) > 10, 15)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def flows(self, within: float = 15.0) -> float:
+        """Seconds until an order that begins now, or later, is acknowledged."""
+        began, known = time.monotonic(), len(self.history.acknowledged)
+        await eventually(lambda: len(self.history.acknowledged) > known + 2, within)
+        return time.monotonic() - began
+
+    # --- orders -------------------------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        number = 0
+        while True:
+            number += 1
+            value = f"p{number % PROCESSES}-{number}"
+            session_id = self._dice.choice(self._hot if self._dice.random() < HOT else self._cold)
+            habits = self._dice.random() < REPEATED, self._dice.random() < CANCELLED
+            order = asyncio.create_task(self._order(value, session_id, *habits), name=value)
+            self._orders.add(order)
+            order.add_done_callback(self._orders.discard)
+            await asyncio.sleep(1 / self.rate)
+
+    async def _order(self, value: str, session_id: UUID, repeats: bool, cancels: bool) -> None:
+        history, agent_id, began = self.history, agent_of(value), time.monotonic()
+        self.stage.people[agent_id] = value
+        history.attempted.add(value)
+        request = BookSeat(session_id=session_id, agent_id=agent_id)
+        for _ in range(1 + repeats):
+            booking = await self.until_answered(request, value, agent_id)
+            if booking is None:
+                return
+            history.acknowledge(value, str(booking.booking_id), time.monotonic() - began)
+        if cancels:
+            assert isinstance(booking, Booking)
+            ended = await self.until_answered(CancelBooking(booking_id=booking.booking_id), f"{value}/cancel", agent_id)
+            if ended is not None:
+                history.cancelled.add(value)
+
+    async def until_answered(self, request: Request[ReplyT], key: str, agent_id: UUID) -> ReplyT | None:
+        """Ask again, with the same key, as long as the answer says that one may."""
+        caller = Caller(str(agent_id), frozenset({"agent"}), idempotency_key=key)
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                return await self.stage.gateway.ask(request, caller, timeout=self.timeout)
+            except Refused as refusal:
+                if not refusal.retryable:
+                    self.history.wrong.append(f"{key} was refused: {refusal.code}")
+                    return None
+                self.history.retries[refusal.code] += 1
+            await asyncio.sleep(random.uniform(0.1, 0.3))
+        self.history.wrong.append(f"{key} got no answer in {PATIENCE:g} s")
+        return None
