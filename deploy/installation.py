@@ -120,8 +120,8 @@ class Installation:
         )
 
     def release(self) -> None:
-        (self.run / "ports.json").unlink(missing_ok=True)
         if self._lock is not None:
+            (self.run / "ports.json").unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
 

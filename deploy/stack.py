@@ -185,9 +185,7 @@ class Stack:
             waiting.discard(program.name)
             step.show("services: waiting for " + ", ".join(sorted(waiting)))
 
-        async with asyncio.TaskGroup() as group:
-            for program in programs:
-                group.create_task(start(program))
+        await asyncio.gather(*map(start, programs))
 
     async def _follow_errors(self) -> None:
         tail = ErrorTail(self.terminal, {name: self.installation.log(name) for name in SERVICES})

@@ -88,7 +88,7 @@ class ErrorTail:
         entry = cast("dict[str, object]", said) if isinstance(said, dict) else {}
         if entry.get("level") not in {"error", "critical"}:
             return
-        event, now = str(entry.get("event"))[:120], time.monotonic()
+        event, now = str(entry.get("event")).partition("\n")[0][:120], time.monotonic()
         if now - self._told.get((name, event), float("-inf")) > QUIET_SECONDS:
             self._told[name, event] = now
             self._terminal.tell(f"{name} reports {event} (details: {log})")
