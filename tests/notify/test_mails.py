@@ -7,8 +7,13 @@ from datetime import date
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from services.notify.calendars.entries import uid_of
+from services.notify.mail import handlers
+from shared.consumers import Received
 from shared.contracts.booking import BookingState
+from shared.contracts.messages import Envelope, Event
 from shared.contracts.projects import (
     ApplicationDecided,
     ApplicationState,
@@ -18,6 +23,7 @@ from shared.contracts.projects import (
     EngagementState,
     Outcome,
 )
+from shared.inbox import Delivery
 from shared.outbox import uuid7
 from tests.conftest import eventually
 from tests.notify.conftest import Office
@@ -29,6 +35,7 @@ from tests.notify.given import (
     Seat,
     a_session,
     changed,
+    on_the_wire,
     period,
     rescheduled,
     scheduled,
@@ -426,3 +433,38 @@ async def test_C1_an_engagement_is_announced_to_lead_and_coach_each_in_their_wor
     for mail in (await post.mails(4))[2:]:
         assert "le projet est adopté" in body(mail)
         assert "retour d'expérience" in body(mail)
+
+
+# --- facts that land at the same time ------------------------------------------------------------------------------------------------
+
+
+def received(event: Event) -> Received[Any]:
+    subject, payload, headers = on_the_wire(event)
+    envelope, _ = Envelope.read(headers, payload)
+    return Received(event, envelope, Delivery(event.stream(), 1, subject, headers, payload))
+
+
+@pytest.mark.parametrize("first", ["booking", "move"])
+async def test_M1_a_seat_taken_while_its_session_moves_hears_of_the_move(office: Office, first: str) -> None:
+    session = a_session()
+    await _apply(office, handlers.follow_session, received(scheduled(session)))
+    confirmation = received(Seat(session, office.an_agent()).confirmed())
+    move = received(rescheduled(session, changed(session, periods=(FRIDAY,))))
+    steps: list[tuple[Any, Any]] = [(handlers.follow_bookings, [confirmation]), (handlers.follow_session, move)]
+    (one, its), (other, others) = steps if first == "booking" else steps[::-1]
+
+    async with office.database.begin() as tx:
+        await one(its, tx)
+        waiting = asyncio.create_task(_apply(office, other, others))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+    await waiting
+    office.send()
+
+    (mail,) = await office.mails(1)
+    assert "vendredi 19 mars 2027" in body(mail)
+
+
+async def _apply(office: Office, handler: Any, what: Any) -> None:
+    async with office.database.begin() as tx:
+        await handler(what, tx)

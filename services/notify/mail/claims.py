@@ -135,8 +135,9 @@ _START = text(
 _POSTPONE = text(
     """
     update mail
-    set leased_until = null, next_attempt_at = clock_timestamp() + cast(:pause as interval), last_error = coalesce(:reason, last_error)
-    where id = :id and lease = :lease and state in ('new', 'deferred')
+    set state = case state when 'sending' then 'deferred' else state end,
+        leased_until = null, next_attempt_at = clock_timestamp() + cast(:pause as interval), last_error = coalesce(:reason, last_error)
+    where id = :id and lease = :lease and state in ('new', 'deferred', 'sending')
     """
 )
 
@@ -166,7 +167,7 @@ async def start(tx: AsyncConnection, mail: Mail, *, session_version: int | None,
 
 
 async def postpone(tx: AsyncConnection, mail: Mail, pause: timedelta, reason: str | None = None) -> None:
-    """Give a mail back untried: nothing was said to the mail server, and the attempt does not count."""
+    """Give a mail back untried: whatever `start` may have committed, nothing was said to the mail server."""
     await tx.execute(_POSTPONE, {"id": mail.id, "lease": mail.lease, "pause": pause, "reason": reason})
 
 

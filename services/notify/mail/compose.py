@@ -16,7 +16,7 @@ from services.notify.calendars.entries import Entry
 from services.notify.calendars.invitation import Matter, calendar, invitations
 from services.notify.mail import letters
 from services.notify.mail.dates import local_times
-from services.notify.mail.domain import Before, Known, MailKind, place
+from services.notify.mail.domain import CANCELLATIONS, Before, Known, MailKind, place
 from services.notify.mail.letters import Appointment, Letter, Links
 from services.notify.mail.wire import WIRE
 from services.notify.settings import NotifySettings
@@ -78,6 +78,7 @@ def about_session(
         "links": links,
         "details": details,
         "appointment": Appointment.of(session),
+        "over": kind in CANCELLATIONS,
         "in_calendar": bool(entries),
         "reason": (session.cancellation_reason or details.get("reason") or "").strip(),
         "waiting": known.booking is BookingState.WAITING,
@@ -142,8 +143,9 @@ def _attach_calendar(message: EmailMessage, entries: Sequence[Entry], matter: Ma
     first, *others = invitations(entries, matter, now)
     message.add_alternative(first.content.decode(), subtype="calendar", params={"method": first.method}, cte="base64")
     same = [entry for entry in entries if entry.status == first.entry.status]
+    file = first.content if len(same) == 1 else calendar(same, matter, now)
     name = "seance.ics" if first.method == "REQUEST" else "annulation.ics"
-    message.add_attachment(calendar(same, matter, now), maintype="application", subtype="ics", filename=name)
+    message.add_attachment(file, maintype="application", subtype="ics", filename=name)
     for other in others:
         number = other.entry.period_index + 1
         name = f"date-{number}.ics" if other.method == "REQUEST" else f"date-{number}-annulee.ics"

@@ -30,6 +30,7 @@ from shared.errors import Refused
 log = telemetry.log
 
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.2, 5.0
+CLOSED_SECONDS = 1.0
 AGAIN = timedelta(seconds=1)
 Begin = AbstractAsyncContextManager[AsyncConnection]
 NOTIFY = Caller(actor="notify")
@@ -49,38 +50,50 @@ class Delivery:
     database: Database
     bus: Bus
     writer: Writer = field(init=False)
-    _server_away_until: float = 0.0
+    _closed_until: float = 0.0
 
     def __post_init__(self) -> None:
         self.writer = Writer.of(self.settings)
 
+    @property
+    def closed(self) -> bool:
+        """For a second after the mail server or the directory was found away: a thousand mails need not all knock."""
+        return time.monotonic() < self._closed_until
+
+    def _close(self) -> None:
+        self._closed_until = time.monotonic() + min(CLOSED_SECONDS, self.settings.deferral_base)
+
     async def deliver(self, mail: Mail, line: Line) -> None:
-        """Raises nothing but cancellation; a mail cancelled while it is sent stays `sending`, and will be found uncertain."""
+        """A mail cancelled while it is sent stays `sending`, and will be found uncertain."""
+        if self.closed:
+            await self._commit(lambda tx: claims.postpone(tx, mail, AGAIN))
+        elif (ready := await self._make_ready(mail, line)) is not None:
+            await self._send(mail, line, ready)
+
+    async def _make_ready(self, mail: Mail, line: Line) -> Ready | None:
+        """Up to here nothing was said of the mail: whatever happens, it can be tried again."""
         try:
             await self._open(line)
-            if contact := await self._contact(mail):
-                ready = await self._prepare(mail, contact)
-                if ready is not None:
-                    await self._send(mail, line, ready)
+            contact = await self._contact(mail)
+            return await self._prepare(mail, contact) if contact else None
         except NoServer as error:
             await self._defer(mail, error, longest=5, before_sending=True)
         except Unsendable as error:
             await self._commit(lambda tx, error=error: claims.settle(tx, mail, "failed", str(error)))
         except Exception as error:
             if is_infrastructure(error):
-                log.warning("mail_without_database", error=type(error).__name__)  # its lease runs out, and it is taken again
-                return
-            log.exception("mail_not_composed")
-            await self._defer(mail, RuntimeError(f"an error of ours, see the log: {type(error).__name__}"), before_sending=True)
+                log.warning("mail_without_database", error=type(error).__name__)
+                await self._commit(lambda tx: claims.postpone(tx, mail, timedelta(0)))
+            else:
+                log.exception("mail_not_composed")
+                await self._defer(mail, RuntimeError(f"an error of ours, see the log: {type(error).__name__}"), before_sending=True)
+        return None
 
     async def _open(self, line: Line) -> None:
-        """`NoServer` at once for a second after the last one: a thousand mails need not all knock."""
-        if time.monotonic() < self._server_away_until:
-            raise NoServer("the mail server was away a moment ago")
         try:
             await line.open()
         except NoServer as error:
-            self._server_away_until = time.monotonic() + min(1.0, self.settings.deferral_base)
+            self._close()
             log.warning("mail_server_away", error=str(error))
             raise
 
@@ -93,6 +106,7 @@ class Delivery:
             if code == "agent_unknown":
                 await self._commit(lambda tx: claims.settle(tx, mail, "dropped", "the directory does not know this agent"))
             else:
+                self._close()
                 pause = AGAIN if refusal.retryable else timedelta(seconds=self.settings.deferral_base)
                 await self._commit(lambda tx: claims.postpone(tx, mail, pause, f"the directory answered {code}"))
             return None

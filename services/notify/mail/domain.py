@@ -38,6 +38,8 @@ FIRST_WORDS = (MailKind.BOOKING_CONFIRMED, MailKind.WAITLIST_JOINED, MailKind.WA
 PATIENT = (MailKind.BOOKING_CONFIRMED, MailKind.WAITLIST_JOINED)
 """Kinds that wait for second thoughts before they leave (E3)."""
 
+CANCELLATIONS = (MailKind.BOOKING_CANCELLED, MailKind.CANCELLED_BY_LAB, MailKind.WAITLIST_CLOSED)
+
 _CANCELLED_BY_AGENT = frozenset({BookingState.CANCELLED_BY_AGENT, BookingState.LATE_CANCELLED})
 
 # States in which a booking still is what the mail says.
@@ -129,8 +131,8 @@ def place(venue: VenueSheet | None) -> str:
 
 def calendar_part(kind: MailKind, booking: BookingState) -> Literal["REQUEST", "CANCEL"] | None:
     """Whether a mail puts the session into the calendar, takes it out, or leaves the calendar alone. A queue is in no calendar."""
-    if kind in (MailKind.BOOKING_CANCELLED, MailKind.CANCELLED_BY_LAB):
-        return "CANCEL"
+    if kind in CANCELLATIONS:
+        return None if kind is MailKind.WAITLIST_CLOSED else "CANCEL"
     return "REQUEST" if booking is BookingState.CONFIRMED else None
 
 

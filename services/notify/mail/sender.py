@@ -69,7 +69,7 @@ class Sender:
         try:
             if time.monotonic() - self._swept > SWEEP_SECONDS:
                 await self._sweep()
-            while mails := await self._claim():
+            while not self._delivery.closed and (mails := await self._claim()):
                 for mail in mails:
                     await self._start(mail)
         except Exception as error:
@@ -116,7 +116,7 @@ class Sender:
             f"mail {mail.kind}", context=telemetry.context_from(mail.traceparent), kind=SpanKind.PRODUCER
         )
         try:
-            with span, telemetry.bound(mail_id=str(mail.id), kind=mail.kind):
+            with span, telemetry.bound(mail_id=str(mail.id), kind=mail.kind.value):
                 await self._delivery.deliver(mail, line)
         except Exception:
             log.exception("mail_left_unsettled", mail_id=str(mail.id))

@@ -15,7 +15,7 @@ from aiosmtplib.response import SMTPResponse
 from services.notify.settings import NotifySettings
 
 IDLE = 20.0  # seconds after which a kept conversation is begun anew rather than trusted
-CLOSING = 2.0
+CONNECT, CLOSING = 10.0, 2.0
 
 
 class Trouble(Exception):
@@ -77,7 +77,7 @@ class Line:
             local_hostname=settings.instance,
         )
         try:
-            await smtp.connect()
+            await smtp.connect(timeout=min(settings.smtp_timeout, CONNECT))
             await smtp.ehlo()
         except (SMTPException, OSError, ValueError) as error:
             smtp.close()

@@ -54,6 +54,9 @@ async def write(tx: AsyncConnection, mails: Iterable[NewMail]) -> None:
         await tx.execute(_WRITE, {"rows": json.dumps(rows, default=str)})
 
 
+# A move that is being written waits for these bookings, or these wait for it: either it writes to them, or their first mail tells of it.
+_HOLD_SESSIONS = text("select 1 from session where session_id = any(:session_ids) order by session_id for share")
+
 # In id order, so that two batches that share bookings queue up instead of embracing.
 _FOLLOW_BOOKINGS = text(
     """
@@ -72,6 +75,8 @@ async def follow_bookings(tx: AsyncConnection, events: Sequence[BookingEvent]) -
     for event in events:
         if event.booking_id not in newest or newest[event.booking_id].version < event.version:
             newest[event.booking_id] = event
+    sessions = sorted({event.session_id for event in newest.values()})
+    await tx.execute(_HOLD_SESSIONS, {"session_ids": sessions})
     rows = [event.model_dump_json(include={"booking_id", "session_id", "agent_id", "version", "state"}) for event in newest.values()]
     await tx.execute(_FOLLOW_BOOKINGS, {"rows": f"[{','.join(rows)}]"})
 
