@@ -7,7 +7,7 @@ import email.utils
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from email.parser import BytesHeaderParser, BytesParser
 from pathlib import Path
 from typing import Any
@@ -179,9 +179,14 @@ def summary(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _text(part: Any) -> str:
-    content = part.get_content()
-    return content if isinstance(content, str) else bytes(content).decode(errors="replace")
+def _text(part: Message) -> str:
+    """The text of a part; something readable of one whose charset or encoding is wrong."""
+    raw = part.get_payload(decode=True)
+    content = raw if isinstance(raw, bytes) else str(raw or "").encode(errors="replace")
+    try:
+        return content.decode(part.get_content_charset("utf-8"), errors="replace").replace("\r\n", "\n")
+    except LookupError:
+        return content.decode("utf-8", errors="replace")
 
 
 def _one_line(text: str) -> str:

@@ -10,7 +10,6 @@ import asyncio
 import signal
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from email.errors import MessageError
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -103,10 +102,7 @@ class Pages:
 
     async def message(self, request: Request) -> Response:
         mail = self._mail(request)
-        try:
-            shown = {"text": mail.text, "html": mail.html, "invitation": mail.invitation}
-        except (MessageError, LookupError, ValueError):  # a mail that nobody can read is still a mail: its source is there
-            shown = {"text": "", "html": "", "invitation": None, "unreadable": True}
+        shown = {"text": mail.text, "html": mail.html, "invitation": mail.invitation}
         return self._page(request, "message.html", {"entry": mail.entry, "mail": mail, **shown})
 
     async def html(self, request: Request) -> Response:
