@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
 from nats.micro.request import Request as MicroRequest
 from nats.micro.service import EndpointConfig, Service, ServiceConfig
 from opentelemetry.trace import SpanKind
@@ -193,6 +194,9 @@ class Responder:
         telemetry.REQUESTS.labels(kind.service(), kind.operation(), code).inc()
         try:
             await incoming.respond(body.encode())
+        except MaxPayloadError:
+            log.exception("reply_too_large", operation=kind.subject, bytes=len(body))
+            await self._reply(incoming, kind, InternalError("the reply is larger than a message may be"))
         except NatsError as error:
             log.warning("reply_lost", operation=kind.subject, error=type(error).__name__)  # its caller asks again with the same key
 

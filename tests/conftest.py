@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, overload
 
 import asyncpg
 import nats as nats_client
@@ -35,20 +35,27 @@ from deploy.migrate import prepare, rights, upgrade
 from shared import clock
 from shared.database import Database
 from shared.settings import Settings
+from tests.faults.table import pytest_terminal_summary
+
+__all__ = ["pytest_terminal_summary"]
 
 T = TypeVar("T")
 PASSWORDS = {name: f"password-of-{name}" for name in (*NATS_USERS, ADMIN_ROLE)}
 TOPOLOGY = topology.Topology.read("embedded")
 
 
-async def eventually(check: Callable[[], T | Awaitable[T]], within: float = 10.0) -> T:
+@overload
+async def eventually(check: Callable[[], Awaitable[T]], within: float = 10.0) -> T: ...
+@overload
+async def eventually(check: Callable[[], T], within: float = 10.0) -> T: ...
+async def eventually(check: Callable[[], Any], within: float = 10.0) -> Any:
     """The first truthy answer of `check`; when there is none in time, its last error, or what it last answered."""
     deadline = time.monotonic() + within
     pause = 0.005
     while True:
         try:
             answer = check()
-            result = cast("T", await answer if inspect.isawaitable(answer) else answer)
+            result = await answer if inspect.isawaitable(answer) else answer
             if result:
                 return result
             failure: BaseException = AssertionError(f"still {result!r} after {within} s")

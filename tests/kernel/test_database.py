@@ -47,7 +47,7 @@ def test_a_bug_in_the_handling_of_bad_weather_is_still_a_bug() -> None:
         try:
             raise ConnectionResetError
         except ConnectionResetError:
-            {}["missing"]  # pyright: ignore[reportUnusedExpression]
+            {}["missing"]
 
     assert not is_infrastructure(bug.value)
 

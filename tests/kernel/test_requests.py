@@ -98,6 +98,19 @@ async def test_nobody_listens_means_unavailable_at_once_not_after_the_timeout(ke
         assert await code_of(gateway.ask(GetBooking(booking_id=uuid4()), an_agent(), timeout=60)) == "unavailable"
 
 
+async def test_a_reply_too_large_for_a_message_is_a_problem_not_silence(kernel: Kernel) -> None:
+    requests = Requests()
+
+    @requests.query(GetBooking)
+    async def boundless(request: GetBooking, caller: Caller, database: Database) -> Booking:
+        return reply_of(confirmed(request.booking_id)).model_copy(update={"reason": "x" * 2_000_000})
+
+    await kernel.serve("booking", requests)
+    gateway = await kernel.bus("gateway")
+
+    assert await code_of(gateway.ask(GetBooking(booking_id=uuid4()), an_agent())) == "internal_error"
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "code", "where"),
     [

@@ -1,0 +1,40 @@
+"""The whole embedded stack, as `make run` starts it, in a folder and on ports of its own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest_asyncio
+
+from deploy.installation import Installation, Ports
+from deploy.stack import Stack
+from shared.bus import Bus
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack() -> AsyncIterator[Stack]:
+    folder = Path(tempfile.mkdtemp(prefix="labo-e2e-"))
+    folder.chmod(0o755)  # noqa: ASYNC240
+    try:
+        async with Stack(Installation(folder), Ports.free(), settings={"LABO_RATE_LIMIT": "100000"}) as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def operator(stack: Stack) -> AsyncIterator[Bus]:
+    bus = await stack.operator_bus()
+    yield bus
+    await bus.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def http(stack: Stack) -> AsyncIterator[httpx2.AsyncClient]:
+    limits = httpx2.Limits(max_connections=250, max_keepalive_connections=250)
+    async with httpx2.AsyncClient(base_url=stack.portal_url, timeout=30, limits=limits) as client:
+        yield client

@@ -1,0 +1,180 @@
+"""The promises of the foundation, shown on the whole system through its public doors."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+import httpx2
+import pytest
+from icalendar import Calendar
+
+from deploy.stack import Stack
+from shared.bus import Bus
+from tests.conftest import eventually
+from tests.e2e.people import (
+    BEGINS,
+    FIELD,
+    Api,
+    a_session,
+    address_of,
+    all_quiet,
+    browser,
+    is_open,
+    mails_to,
+    one,
+    register_visitors,
+    rows,
+    tokens,
+    topology_client,
+)  # fmt: skip
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("journey"), pytest.mark.timeout(240)]
+
+AGENTS = [f"agent-{number:04d}" for number in range(1, 181)]
+
+
+async def test_sign_in_book_read_the_mail_cancel_and_see_the_next_agent_promoted(stack: Stack, operator: Bus) -> None:
+    session_id = await a_session(operator, capacity=1)
+    (one_more,) = await tokens(operator, ["agent-0061"])
+
+    async with browser(stack, "agent-0060") as first:
+        page = await eventually(lambda: page_with(first, f"/seances/{session_id}", "S’inscrire"))
+        key = FIELD.search(page)
+        assert key is not None
+        booked = await first.post(f"/seances/{session_id}/inscription", data={"cle": key[1]}, follow_redirects=True)
+        assert booked.status_code == 200
+        twice = await first.post(f"/seances/{session_id}/inscription", data={"cle": key[1]}, follow_redirects=True)
+        assert twice.status_code == 200, "a double click books once"
+
+        (mail,) = await eventually(lambda: mails_to(stack, address_of("agent-0060"), "Une séance pour essayer"))
+        (event,) = Calendar.from_ical(mail["calendar"]["source"]).events
+        assert (mail["calendar"]["method"], event.sequence) == ("REQUEST", 0)
+        assert isinstance(event.start, datetime)
+        assert event.start.replace(tzinfo=None) == BEGINS
+
+        async with httpx2.AsyncClient(base_url=stack.portal_url) as http:
+            second = Api(http, one_more)
+            waiting = (await second.book(session_id)).json()
+            assert (waiting["state"], waiting["rank"]) == ("waiting", 1)
+
+            mine = (await first.get("/api/v1/me/bookings")).json()["bookings"]
+            (booking,) = [each for each in mine if each["session_id"] == str(session_id)]
+            cancel = f"/mes-inscriptions/{booking['booking_id']}/annuler"
+            done = await first.post(cancel, data=hidden((await first.get(cancel)).text), follow_redirects=True)
+            assert done.status_code == 200
+
+            (promoted,) = [each for each in await second.bookings() if each["session_id"] == str(session_id)]
+            assert promoted["state"] == "confirmed"
+            assert promoted["reason"].startswith("rang 1, place libérée le")
+
+    (cancelled, _) = await eventually(lambda: exactly(2, stack, "agent-0060"))
+    assert (cancelled["calendar"]["method"], cancelled["calendar"]["entries"][0]["uid"]) == ("CANCEL", event.uid)
+    news = await eventually(lambda: mails_to(stack, address_of("agent-0061"), "essayer"))
+    assert any("place libérée" in each["text"] and each["calendar"] for each in news)
+
+
+async def test_B1_200_parallel_bookings_of_ten_seats_through_http(stack: Stack, operator: Bus, http: httpx2.AsyncClient) -> None:
+    session_id = await a_session(operator, capacity=10)
+    everyone = [*AGENTS, *(f"visitor-{number}" for number in range(20))]
+    await register_visitors(operator, everyone[180:])
+    apis = [Api(http, token) for token in await tokens(operator, everyone)]
+    await eventually(lambda: is_open(stack, session_id))
+
+    answers = await asyncio.gather(*(api.book(session_id) for api in apis))
+
+    assert Counter(answer.status_code for answer in answers) == {201: 200}
+    places = [answer.json() for answer in answers]
+    assert Counter(place["state"] for place in places) == {"confirmed": 10, "waiting": 190}
+    queue = sorted((place for place in places if place["state"] == "waiting"), key=lambda place: place["rank"])
+    assert [place["rank"] for place in queue] == list(range(1, 191))
+    order = [row.booking_id for row in await rows(stack, IN_ORDER, session_id=session_id)]
+    assert [str(booking_id) for booking_id in order[10:]] == [place["booking_id"] for place in queue], "in the order of arrival"
+
+    async def told() -> bool:
+        return await one(stack, MAILS_OF, session_id=session_id) == 200
+
+    await eventually(told, 30)
+    assert await one(stack, "select count(*) from booking.outbox where published_at is null") == 0
+
+
+async def test_a_stream_deleted_by_hand_is_refilled_and_no_effect_is_repeated(
+    stack: Stack, operator: Bus, http: httpx2.AsyncClient
+) -> None:
+    session_id = await a_session(operator, capacity=5)
+    (token,) = await tokens(operator, ["agent-0070"])
+    await eventually(lambda: is_open(stack, session_id))
+    await Api(http, token).book(session_id)
+    await eventually(lambda: all_quiet(stack))
+    before = await effects(stack)
+
+    client = await topology_client(stack)
+    try:
+        await client.jetstream().delete_stream("EVT_BOOKING")
+        events = await one(stack, "select count(*) from booking.outbox")
+
+        async def refilled() -> bool:
+            try:
+                state = (await client.jetstream().stream_info("EVT_BOOKING")).state
+            except Exception:  # not there yet
+                return False
+            return state.messages == events
+
+        await eventually(refilled, 40)
+        (other,) = await tokens(operator, ["agent-0071"])
+        assert (await Api(http, other).book_patiently(session_id, "after the refill")).status_code == 201
+
+        async def one_more() -> bool:
+            return await effects(stack) == (before[0] + 1, before[1] + 1)
+
+        await eventually(one_more, 40)
+        info = await client.jetstream().consumer_info("EVT_BOOKING", "notify-bookings")
+        assert info.num_pending == 0
+    finally:
+        await client.close()
+
+
+async def test_a_durable_deleted_by_hand_comes_back_and_consumption_resumes(stack: Stack, operator: Bus, http: httpx2.AsyncClient) -> None:
+    session_id = await a_session(operator, capacity=5)
+    await eventually(lambda: is_open(stack, session_id))
+    before = await effects(stack)
+    client = await topology_client(stack)
+    try:
+        await client.jetstream().delete_consumer("EVT_BOOKING", "notify-bookings")
+    finally:
+        await client.close()
+    (token,) = await tokens(operator, ["agent-0072"])
+    await Api(http, token).book(session_id)
+
+    async def one_more() -> bool:
+        return await effects(stack) == (before[0] + 1, before[1] + 1)
+
+    await eventually(one_more, 40)
+
+
+IN_ORDER = "select booking_id from booking.booking where session_id = :session_id order by session_sequence"
+MAILS_OF = "select count(*) from notify.mail where session_id = :session_id and state in ('sent', 'bounced')"
+
+
+async def page_with(client: httpx2.AsyncClient, path: str, words: str) -> str:
+    answer = await client.get(path)
+    return answer.text if words in answer.text else ""
+
+
+def hidden(page: str) -> dict[str, str]:
+    """The hidden fields of a form, as a browser sends them."""
+    return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page))
+
+
+async def exactly(number: int, stack: Stack, sub: str) -> list[dict[str, Any]]:
+    found = await mails_to(stack, address_of(sub), "essayer")
+    return found if len(found) == number else []
+
+
+async def effects(stack: Stack) -> tuple[int, int]:
+    """Mails written, and mails sent."""
+    (row,) = await rows(stack, "select count(*), count(*) filter (where state = 'sent') from notify.mail where booking_id is not null")
+    return row[0], row[1]
