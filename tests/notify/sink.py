@@ -32,14 +32,14 @@ class Sink:
     """Called when a message has come in, before the answer: to drop the connection, or to hang."""
     connections: int = 0
 
-    async def handle_RCPT(self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]) -> str:
+    async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:  # noqa: ARG002
         if answer := self.refuse.get(address) or self.refuse.get("*"):
             return answer
         envelope.rcpt_tos.append(address)
         envelope.rcpt_options.extend(options)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: ARG002
         answer = self.answers.pop(0) if self.answers else "250 taken"
         if answer.startswith("250"):
             parsed = message_from_bytes(cast("bytes", envelope.content), policy=SMTP_POLICY)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import random
 import signal
 import sys
 import time
@@ -15,7 +16,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, Envelope, Session
 from nats.aio.client import Client
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -111,6 +112,55 @@ async def test_F5_a_kept_conversation_that_the_server_ended_costs_no_mail_and_no
 
     await state_is(post, *["sent"] * 5)
     assert [row.attempts for row in await post.rows()] == [1] * 5
+
+
+class Storm(Sink):
+    """Every third mail meets some trouble: dropped before or after it was taken, put off, or left without an answer."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.dice = random.Random(seed)
+
+    async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:
+        if self.dice.random() < 0.15:
+            drop(server)
+        return "451 4.7.1 later" if self.dice.random() < 0.15 else await super().handle_RCPT(server, session, envelope, address, options)
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        chance = self.dice.random()
+        if chance < 0.04:
+            drop(server)  # the message was not taken, but who can tell
+            return "451 gone"
+        answer = await super().handle_DATA(server, session, envelope)
+        if chance < 0.08:
+            drop(server)
+        elif chance < 0.12:
+            await asyncio.sleep(0.6)
+        return answer
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_I4_in_a_storm_no_mail_is_lost_and_none_is_sent_twice(office: Office, seed: int) -> None:
+    storm = Storm(seed)
+    async with storm.listening():
+        office.listen()
+        office.send(smtp_port=storm.port, smtp_timeout=0.4, deferral_base=0.05, instance="one")
+        office.send(smtp_port=storm.port, smtp_timeout=0.4, deferral_base=0.05, instance="two")
+        session = a_session()
+        await office.publish(scheduled(session), *(Seat(session, uuid4()).confirmed() for _ in range(60)))
+        await office.consumed()
+
+        async def over() -> bool:
+            return {state for _, state in await office.states()} <= {"sent", "uncertain"}
+
+        await eventually(over, within=30)
+
+    rows = await office.rows("select message_id, state from mail")
+    taken = [message["message-id"] for message in storm.messages]
+    assert len(rows) == 60
+    assert len(set(taken)) == len(taken)
+    assert {row.message_id for row in rows if row.state == "sent"} <= set(taken)
+    assert 0 < sum(row.state == "uncertain" for row in rows) < 25
 
 
 async def test_S7_greylisting_defers_and_the_second_try_passes(post: Office) -> None:
