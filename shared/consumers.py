@@ -14,7 +14,8 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from opentelemetry.trace import SpanKind
+from opentelemetry import trace
+from opentelemetry.trace import Link, SpanKind
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import faults, inbox, telemetry
@@ -169,14 +170,17 @@ class Inlet:
         if not readable:
             return
         received = [each for _, each in readable]
-        async with self._database.begin() as tx:
-            unseen = await inbox.unseen(tx, self.consumer.durable, [each.envelope.id for each in received])
-            fresh = {each.envelope.id: each for each in received if each.envelope.id in unseen}
-            if fresh:
-                await self.consumer.handler(list(fresh.values()), tx)
-            await self._forget_failures(tx, [message for message, _ in readable])
-            faults.point("consumer.before_commit")
-        faults.point("consumer.after_commit")
+        first, *others = (telemetry.context_from(each.envelope.traceparent) for each in received)
+        links = [Link(trace.get_current_span(context).get_span_context()) for context in others]
+        with telemetry.tracer.start_as_current_span(self.consumer.durable, context=first, links=links, kind=SpanKind.CONSUMER):
+            async with self._database.begin() as tx:
+                unseen = await inbox.unseen(tx, self.consumer.durable, [each.envelope.id for each in received])
+                fresh = {each.envelope.id: each for each in received if each.envelope.id in unseen}
+                if fresh:
+                    await self.consumer.handler(list(fresh.values()), tx)
+                await self._forget_failures(tx, [message for message, _ in readable])
+                faults.point("consumer.before_commit")
+            faults.point("consumer.after_commit")
         for each in received:
             self._count(each.event, "applied" if each.envelope.id in unseen else "duplicate")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -15,15 +16,22 @@ from deploy.stack import Stack
 from shared.bus import Bus
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stack() -> AsyncIterator[Stack]:
+@contextmanager
+def stack_folder() -> Generator[Path]:
+    """Reachable by the account that runs PostgreSQL, which pytest's own temporary folders are not."""
     folder = Path(tempfile.mkdtemp(prefix="labo-e2e-"))
-    folder.chmod(0o755)  # noqa: ASYNC240
+    folder.chmod(0o755)
     try:
-        async with Stack(Installation(folder), Ports.free(), settings={"LABO_RATE_LIMIT": "100000"}) as running:
-            yield running
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack() -> AsyncIterator[Stack]:
+    with stack_folder() as folder:
+        async with Stack(Installation(folder), Ports.free(), settings={"LABO_RATE_LIMIT": "100000"}) as running:
+            yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
