@@ -119,7 +119,7 @@ class Stack:
             aside.cancel()
         self._tail = asyncio.create_task(self._follow_errors())
         if self._demonstration:
-            await self._load_demonstration()
+            await self.load_demonstration()
 
     async def _end_leftovers(self) -> None:
         found = leftovers(self.installation)
@@ -195,7 +195,7 @@ class Stack:
 
     # --- the demonstration -------------------------------------------------------------------------------------------------------------
 
-    async def _load_demonstration(self) -> None:
+    async def load_demonstration(self) -> None:
         """When the database is empty, or the files are others than those loaded last. What fails is told; the stack runs on."""
         loaded, files = self.installation.run / "demonstration", _digest(demo.FOLDER)
         if loaded.exists() and loaded.read_text() == files and not await self._is_empty():

@@ -13,13 +13,16 @@ import pytest
 from deploy.installation import ROOT
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
+def _reachable_folder() -> Iterator[Path]:
     """Reachable by the account that runs PostgreSQL, which pytest's own temporary folders are not."""
     made = Path(tempfile.mkdtemp(prefix="labo-op-"))
     made.chmod(0o755)
     yield made
     shutil.rmtree(made, ignore_errors=True)
+
+
+folder = pytest.fixture(_reachable_folder, name="folder")
+module_folder = pytest.fixture(_reachable_folder, scope="module", name="module_folder")
 
 
 @pytest.fixture
