@@ -28,7 +28,7 @@ from shared.relay import Relay
 from shared.requests import Requests, Responder
 from shared.settings import Settings
 from tests.conftest import eventually
-from tests.notify.given import a_contact, on_the_wire
+from tests.notify.given import Seat, a_contact, a_session, on_the_wire, scheduled
 from tests.notify.sink import Sink
 
 
@@ -128,6 +128,18 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+async def a_confirmation(office: Office, agent: UUID | None = None) -> None:
+    session = a_session()
+    await office.publish(scheduled(session), Seat(session, agent or office.an_agent()).confirmed())
+
+
+async def state_is(office: Office, *states: str) -> None:
+    async def check() -> bool:
+        return sorted(state for _, state in await office.states()) == sorted(states)
+
+    await eventually(check)
 
 
 def directory(office: Office) -> Requests:

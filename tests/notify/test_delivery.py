@@ -5,47 +5,28 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import random
-import signal
-import sys
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from nats.aio.client import Client
-from pydantic import SecretStr
-from sqlalchemy import text
 
 from services.notify.mail import sender
 from services.notify.mail.handlers import list_deliveries
-from services.notify.settings import NotifySettings
 from shared.bus import Caller
 from shared.contracts.notify import DeliveryBounced, ListDeliveries
 from shared.errors import NotAllowed
 from shared.outbox import uuid7
 from tests.conftest import eventually
-from tests.notify.conftest import Office
+from tests.notify.conftest import Office, a_confirmation, state_is
 from tests.notify.given import Seat, a_session, on_the_wire, scheduled
 from tests.notify.sink import Sink, drop
 
 A_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-async def a_confirmation(office: Office, agent: UUID | None = None) -> None:
-    session = a_session()
-    await office.publish(scheduled(session), Seat(session, agent or office.an_agent()).confirmed())
-
-
-async def state_is(office: Office, *states: str) -> None:
-    async def check() -> bool:
-        return sorted(state for _, state in await office.states()) == sorted(states)
-
-    await eventually(check)
 
 
 async def test_F5_a_refused_connection_defers_and_the_mail_leaves_when_the_server_is_back(office: Office) -> None:
@@ -317,80 +298,6 @@ async def test_one_trace_leads_from_the_booking_to_the_mail(post: Office) -> Non
     (asked_in,) = post.asked_in
     assert asked_in is not None
     assert asked_in.split("-")[1] == A_TRACE.split("-")[1]
-
-
-# --- processes that die --------------------------------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def a_process(settings: NotifySettings) -> AsyncGenerator[asyncio.subprocess.Process]:
-    told = settings.model_dump()
-    variables = {
-        f"LABO_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        for name, value in told.items()
-        if value is not None
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.notify.app", env=os.environ | variables, stdout=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(process.wait(), 15)
-
-
-async def test_F5_a_process_killed_while_sending_leaves_an_uncertain_mail_that_is_never_sent_again(office: Office) -> None:
-    reached = asyncio.Event()
-
-    async def hang(_: SMTP) -> None:
-        reached.set()
-        await asyncio.sleep(3)
-
-    office.sink.on_message = hang
-    async with a_process(office.settings) as process:
-        await a_confirmation(office)
-        await asyncio.wait_for(reached.wait(), 20)
-        assert await office.states() == [("booking_confirmed", "sending")]
-        process.kill()
-        await process.wait()
-
-    office.sink.on_message = None
-    async with a_process(office.settings):
-        await state_is(office, "uncertain")
-        await a_confirmation(office)
-        await state_is(office, "sent", "uncertain")
-    assert len(office.sink.messages) == 2
-
-
-async def test_F5_a_process_killed_before_it_began_to_send_loses_and_doubts_nothing(office: Office) -> None:
-    office.answering.clear()
-    async with a_process(office.settings) as process:
-        await a_confirmation(office)
-        await eventually(lambda: office.asked_in, within=20)
-        process.kill()
-        await process.wait()
-
-    office.answering.set()
-    async with a_process(office.settings):
-        await state_is(office, "sent")
-    assert len(office.sink.messages) == 1
-
-
-async def test_F5_what_a_lost_replica_was_sending_is_found_by_its_age(office: Office) -> None:
-    await a_confirmation(office)
-    office.listen()
-    await office.consumed()
-    async with office.database.begin() as tx:
-        await tx.execute(
-            text("update mail set state = 'sending', instance = 'gone', sending_since = clock_timestamp() - interval '1 hour'")
-        )
-
-    office.send()
-
-    await state_is(office, "uncertain")
-    assert office.sink.messages == []
 
 
 # --- who may look --------------------------------------------------------------------------------------------------------------------
