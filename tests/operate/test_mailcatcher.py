@@ -72,7 +72,7 @@ def catcher(started: Catcher) -> Catcher:
 
 def confirmation(subject: str = "Votre place est confirmée") -> EmailMessage:
     message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = "Lab’O <lab-o@exemple.invalid>", "garonne.tilleul@exemple.invalid", subject
+    message["From"], message["To"], message["Subject"] = "Lab-O <lab-o@exemple.invalid>", "garonne.tilleul@exemple.invalid", subject
     message["Message-ID"] = "<1@labo>"
     message.set_content("Bonjour,\nà jeudi <b>prochain</b> !")
     message.add_alternative('<p>À jeudi ! <a href="http://127.0.0.1/">Ma place</a></p><script>alert(1)</script>', subtype="html")
