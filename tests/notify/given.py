@@ -135,8 +135,8 @@ class Seat:
     def cancelled(self, state: BookingState = BookingState.CANCELLED_BY_AGENT, reason: str = "") -> BookingCancelled:
         return BookingCancelled(**self._next(state), reason=reason)
 
-    def left(self, state: BookingState = BookingState.LEFT) -> WaitlistLeft:
-        return WaitlistLeft(**self._next(state))
+    def left(self, state: BookingState = BookingState.LEFT, reason: str = "") -> WaitlistLeft:
+        return WaitlistLeft(**self._next(state), reason=reason)
 
 
 def a_contact(agent_id: UUID | None = None, **others: str) -> Contact:

@@ -154,14 +154,15 @@ async def test_E2_a_cancelled_session_is_one_message_with_an_apology(post: Offic
     await post.publish(scheduled(session), seated.confirmed(), waiting.waits())
     await post.mails(2)
 
+    reason = "séance annulée : intervenant empêché"  # as booking says it; it may be heard before catalog
+    await post.publish(seated.cancelled(BookingState.CANCELLED_BY_LAB, reason), waiting.left(BookingState.CLOSED, reason))
     await post.publish(session_cancelled(session, "intervenant empêché"))
-    await post.publish(seated.cancelled(BookingState.CANCELLED_BY_LAB), waiting.left(BookingState.CLOSED))
 
     to_seat, to_queue = sorted((await post.mails(4))[2:], key=lambda mail: "liste d'attente" in mail["subject"])
     assert to_seat["subject"] == "Séance annulée : Pitcher en 5 minutes, jeudi 18 mars"
     for mail in (to_seat, to_queue):
         assert "Nous sommes désolés" in body(mail)
-        assert "intervenant empêché" in body(mail)
+        assert "Motif : intervenant empêché" in body(mail)
         assert "jeton" not in body(mail)  # not promised before it exists
     (calendar,) = calendars(to_seat)
     assert calendar["method"] == "CANCEL"

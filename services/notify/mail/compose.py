@@ -21,6 +21,7 @@ from services.notify.mail.letters import Appointment, Letter, Links
 from services.notify.mail.wire import WIRE
 from services.notify.settings import NotifySettings
 from shared.contracts.booking import BookingState
+from shared.contracts.catalog import SessionState
 from shared.contracts.gateway import Contact
 
 
@@ -80,7 +81,7 @@ def about_session(
         "appointment": Appointment.of(session),
         "over": kind in CANCELLATIONS,
         "in_calendar": bool(entries),
-        "reason": (session.cancellation_reason or details.get("reason") or "").strip(),
+        "reason": _reason(session, details),
         "waiting": known.booking is BookingState.WAITING,
     }
     if kind is MailKind.SESSION_MOVED and known.before is not None:
@@ -99,6 +100,11 @@ def about_session(
         )
         _attach_calendar(message, entries, matter, now)
     return message
+
+
+def _reason(session: SessionState, details: Mapping[str, Any]) -> str:
+    """Catalog's own words once they are here; booking, which may be heard first, quotes them after a few of its own."""
+    return (session.cancellation_reason or details.get("reason") or "").removeprefix("séance annulée").strip(" :")
 
 
 def _change(before: Before, known: Known) -> dict[str, Any]:
