@@ -34,6 +34,7 @@ from shared.requests import Responder
 from shared.service import Context, Service
 from shared.settings import Settings
 from shared.web import start_web
+from tests.gateway.given import schedule
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # authlib.jose, which the mock provider uses, says that it will go
@@ -131,7 +132,11 @@ async def serve(stack: AsyncExitStack, service: Service, settings: Settings, dat
     context = Context(settings, database, bus)
     heard = [consumer for each in service.events for consumer in each.all]
     listener = Listener(settings, bus, [Inlet(consumer, database) for consumer in heard])
-    for work in (Relay(database, bus, f"EVT_{service.name.upper()}").run(), listener.run(), *(loop(context) for loop in service.background)):
+    for work in (
+        Relay(database, bus, f"EVT_{service.name.upper()}").run(),
+        listener.run(),
+        *(loop(context) for loop in service.background),
+    ):
         until_the_end(stack, work)
     stack.push_async_callback(listener.stop)
 
@@ -224,6 +229,4 @@ async def sign_in(browser: httpx2.AsyncClient, agent: Agent, page: str = "/") ->
 
 async def add_session(house: House, **changed: Any) -> UUID:
     """A scheduled session of a published activity, through catalog's own requests."""
-    from tests.gateway.given import schedule
-
     return await schedule(house.bus, OPERATOR, **changed)

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx2
+
 from shared import clock
 from shared.bus import Bus, Caller
 from shared.contracts.catalog import (
@@ -84,3 +86,14 @@ async def schedule(
 
 def at(day: str, start: str, end: str) -> LocalPeriod:
     return LocalPeriod(local_start=datetime.fromisoformat(f"{day}T{start}"), local_end=datetime.fromisoformat(f"{day}T{end}"))
+
+
+def refusal(answer: httpx2.Response) -> tuple[int, str]:
+    """Status and code, once the problem has been found well-formed (RFC 9457)."""
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["status"] == answer.status_code
+    assert problem["type"] == f"urn:labo:problem:{problem['code']}"
+    assert problem["title"][0].isupper()
+    assert problem["title"].endswith((".", "!"))
+    return answer.status_code, problem["code"]

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from services.gateway.api.models import A_BOOKING, A_SESSION, BookingItem, NoMembers
+from services.gateway.api.models import A_BOOKING, A_SESSION, BookingItem, Bookings, Me, NoMembers, SessionItem, SessionPage
 from services.gateway.web.problems import MEDIA_TYPE, TYPE_PREFIX
 
 PROBLEM: dict[str, Any] = {
@@ -139,8 +139,9 @@ def document(api: FastAPI, session_cookie: str) -> dict[str, Any]:
         servers=[{"url": "/api/v1"}],
     )
     schemas: dict[str, Any] = found["components"]["schemas"]
-    for model in (BookingItem, NoMembers):
-        schemas.setdefault(model.__name__, model.model_json_schema(ref_template="#/components/schemas/{model}"))
+    schemas.setdefault("NoMembers", NoMembers.model_json_schema())
+    for model in (Bookings, BookingItem, Me, SessionItem, SessionPage):
+        schemas[model.__name__]["examples"] = model.model_json_schema()["examples"]  # FastAPI left out what is null in them
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = PROBLEM

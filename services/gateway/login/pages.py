@@ -59,7 +59,9 @@ async def signed_in(request: Request) -> Response:
         life = timedelta(hours=desk.settings.session_hours)
         session = await store.open_session(tx, agent.agent_id, id_token, life)
     log.info("signed_in", agent_id=str(agent.agent_id))
-    await store.add_flash(desk.database, session, Flash("success", f"Bonjour {agent.given_name or agent.usual_name}, bienvenue sur le portail du Lab-O."))
+    await store.add_flash(
+        desk.database, session, Flash("success", f"Bonjour {agent.given_name or agent.usual_name}, bienvenue sur le portail du Lab-O.")
+    )
     response = RedirectResponse(next_page, 303)
     _set_cookie(desk, response, desk.door.cookie, session, life)
     response.delete_cookie(desk.door.attempt_cookie, secure=desk.settings.secure, httponly=True, samesite="lax")

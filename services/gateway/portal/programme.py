@@ -103,7 +103,7 @@ async def book_session(request: Request) -> Response:
         response = visit.page("session.html", status=refusal.status, flashes=[refused(refusal)], **values)
         response.headers.update(headers_of(refusal))
         return response
-    await visit.say("success", booked_in_words(booking))
+    await visit.say("success" if booking.state is BookingState.CONFIRMED else "info", booked_in_words(booking))
     return RedirectResponse(f"/seances/{session_id}", 303)
 
 

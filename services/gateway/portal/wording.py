@@ -103,3 +103,8 @@ def hours(of: Period) -> str:
 
 def department(code: str) -> str:
     return f"{DEPARTMENTS[code]} ({code})" if code in DEPARTMENTS else f"Département {code}"
+
+
+def sentence(words: str) -> str:
+    """With a capital and a full stop."""
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}."

@@ -44,6 +44,7 @@ def build(context: Context) -> ASGIApp:
     application = Starlette(
         routes=[
             Route(f"{API}/sessions/{{session_id}}/bookings", bookings.book, methods=["POST"]),
+            Route(f"{API}/sessions/{{session_id}}/bookings", only_post, methods=["GET", "PUT", "PATCH", "DELETE", "OPTIONS"]),
             Mount(API, build_api(desk)),
             *login.routes,
             *portal.routes,
@@ -75,6 +76,10 @@ def build_api(desk: Desk) -> FastAPI:
 
     api.router.routes.append(Route("/openapi.json", describe))
     return api
+
+
+async def only_post(_: Request) -> Response:
+    raise HTTPException(405, headers={"Allow": "POST"})
 
 
 async def answer_problem(_: Request, error: Exception) -> Response:

@@ -14,9 +14,9 @@ FIELDS_AT_MOST = 30
 
 async def form_of(request: Request) -> dict[str, str]:
     """The fields of a form, surrounding blanks removed."""
-    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        raise BodyNotSupported("a form is expected")
     body = await request.body()
+    if body and not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        raise BodyNotSupported("a form is expected")
     try:
         fields = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=FIELDS_AT_MOST)
     except ValueError as error:

@@ -100,11 +100,12 @@ class Protection:
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         """Hand over, and answer whatever was not answered. An answer that had begun is cut off: the client sees that it is broken."""
-        begun = False
+        begun = finished = False
 
         async def watched(message: Message) -> None:
-            nonlocal begun
+            nonlocal begun, finished
             begun = True
+            finished = message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
         try:
@@ -115,6 +116,8 @@ class Protection:
                 raise BodyTooLarge(f"more than {LARGEST_BODY} bytes")
             await self._app(scope, limited(receive), watched)
         except Exception as error:
+            if finished:
+                return  # answered and logged further in
             if begun:
                 raise
             response = await self._refuse(Request(scope), error)

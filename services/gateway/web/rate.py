@@ -44,5 +44,5 @@ class Rate:
         if before and here < self._limit:  # the last minute fades: when does it leave room for one?
             wait = (1 - (self._limit - here) / before) * WINDOW_SECONDS - elapsed
         refusal = TooManyRequests(f"more than {self._limit} requests a minute")
-        refusal.retry_after = max(1, math.ceil(wait))
+        refusal.retry_after = max(1, math.floor(wait + 0.01) + 1)
         return refusal
