@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -17,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import asyncpg
 import nats as nats_client
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy import demo, migrate, topology
@@ -108,7 +109,7 @@ class Stack:
         await self._end_leftovers()
         self._check_ports()
         installation.tell(self.ports)
-        await self._start_servers()
+        await self._start_servers(first=first)
         aside = asyncio.gather(*(self.supervisor.start(program) for program in companions(installation, self.ports)))
         try:
             services = [service(name, installation, self.ports, self._settings) for name in SERVICES]
@@ -136,7 +137,7 @@ class Stack:
                     f"or choose another port with {variable}={port + 10} make run"
                 )
 
-    async def _start_servers(self) -> None:
+    async def _start_servers(self, *, first: bool) -> None:
         terminal, secrets = self.terminal, self.installation.secrets
         folder = self.installation.folder
         postgres = await asyncio.to_thread(
@@ -147,19 +148,37 @@ class Stack:
         plan = topology.Topology.read("embedded")
         accounts = configuration(plan, secrets.all_nats())
         nats = NatsServer(folder / "nats", accounts=accounts, port=self.ports.nats, http_port=self.ports.nats_monitoring)
+        await asyncio.to_thread(self.part_with_another_life, postgres, nats, first=first)
         with terminal.step("PostgreSQL and nats-server"):
             await asyncio.gather(self.supervisor.start(postgres), self.supervisor.start(nats))
         with terminal.step("tables, streams, durables"):
             await self._migrate(postgres)
             await self._apply(plan)
 
+    def part_with_another_life(self, postgres: PostgresServer, nats: NatsServer, *, first: bool) -> None:
+        """Data without their passwords, and streams without their data, are of an earlier life of this folder.
+
+        The former is put aside (it may lie under `/var/tmp`, where nobody who removes `.labo` thinks of it), the latter is only a cache.
+        """
+        data, streams = postgres.data, nats.folder / "jetstream"
+        if first and data.exists():
+            postgres.prepare()
+            aside = data.with_name(f"{data.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+            data.rename(aside)
+            self.terminal.say(f"  Data without passwords were there already, from an earlier Lab-O: they are put aside in {aside}.")
+        if streams.exists() and not data.exists():
+            nats.prepare()
+            shutil.rmtree(streams)
+
     async def _migrate(self, postgres: PostgresServer) -> None:
         try:
             await migrate.run(self.installation.settings(ADMIN_ROLE, self.ports), self.installation.secrets.all_postgres())
-        except asyncpg.InvalidPasswordError as refused:
+        except DBAPIError as refused:
+            if "password authentication failed" not in str(refused):
+                raise
             raise SetupError(
-                f"the data in {postgres.data} was made with other passwords than those in {self.installation.secrets.folder}: "
-                "bring that folder back, or remove the data to begin anew"
+                f"the data in {postgres.data} were made with other passwords than those in {self.installation.secrets.folder}: "
+                "bring that folder back, or move the data away to begin anew"
             ) from refused
         engine = self.admin_engine()
         async with engine.begin() as tx:
@@ -236,7 +255,8 @@ class Stack:
         self.installation.release()
 
     async def _stop_group(self, group: Sequence[Child]) -> None:
-        with self.terminal.step("stopped: " + ", ".join(child.name for child in group)):
+        names = ", ".join(child.name for child in group)
+        with self.terminal.step(f"stopped: {names}", f"stopping {names}"):
             late = await self.supervisor.stop(group, within=3.0 if self._hurried else DRAIN_SECONDS)
         for child in late:
             self.terminal.say(f"    {child.name} had not finished in time and was killed", "red")
@@ -244,6 +264,7 @@ class Stack:
     def hurry(self) -> None:
         """Stop waiting for anybody: all our own processes are killed; the servers, which hold the data, get three seconds."""
         self._hurried = True
+        self.supervisor.stop_watching()
         for child in self.supervisor.children.values():
             if isinstance(child, Program) and child.pid:
                 with suppress(ProcessLookupError):

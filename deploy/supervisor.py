@@ -29,7 +29,6 @@ class Supervisor:
         self._starting: dict[str, asyncio.Future[None]] = {}
         self.children: dict[str, Child] = {}
         self.restarts: dict[str, int] = {}
-        self.stopping = False
 
     async def start(self, child: Child) -> None:
         """Raises `SetupError` when it does not come up."""
@@ -39,8 +38,12 @@ class Supervisor:
 
     async def stop(self, children: Iterable[Child], within: float) -> list[Child]:
         """All of them at once; those that had to be killed because they did not finish in time."""
-        self.stopping = True
         return [child for child, late in await asyncio.gather(*(self._stop(child, within) for child in children)) if late]
+
+    def stop_watching(self) -> None:
+        """From now on, what dies stays dead."""
+        for watch in self._watches.values():
+            watch.cancel()
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False)

@@ -33,11 +33,11 @@ class Terminal:
         self.say(f"{datetime.now().astimezone():%H:%M:%S}  {text}", "yellow")
 
     @contextmanager
-    def step(self, title: str) -> Generator[Step]:
-        """A line once it is done. What it raises goes through, without a line."""
+    def step(self, title: str, doing: str = "") -> Generator[Step]:
+        """A line once it is done, until then what is being done. What it raises goes through, without a line."""
         began, step = time.monotonic(), Step(title)
         if self._console and self._console.is_terminal:
-            with self._console.status(f"{escape(title)} …", spinner="dots") as status:
+            with self._console.status(f"{escape(doing or title)} …", spinner="dots") as status:
                 step.shown = lambda text: status.update(f"{escape(text)} …")
                 yield step
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from deploy.terminal import Terminal
 from deploy.unprivileged import SetupError
 from shared import clock
 
+SAME_SECONDS = 0.5  # `make` passes a SIGTERM on to us that its whole group was sent: that is one wish, not two
+
 
 async def up(console: Console, *, demonstration: bool = True) -> int:
     """The exit code. SIGINT, SIGTERM and SIGHUP ask it to stop; a second one asks it to hurry."""
@@ -28,13 +31,17 @@ async def up(console: Console, *, demonstration: bool = True) -> int:
     except SetupError as refused:
         return _refuse(terminal, refused)
 
+    first_asked = 0.0
+
     def ask() -> None:
-        if asked.is_set():
-            terminal.say("Not waiting any longer.")
-            stack.hurry()
-        else:
+        nonlocal first_asked
+        if not asked.is_set():
             terminal.say("Stopping; what is under way is finished first (Ctrl-C again does not wait) …")
             asked.set()
+            first_asked = time.monotonic()
+        elif time.monotonic() - first_asked > SAME_SECONDS:
+            terminal.say("Not waiting any longer.")
+            stack.hurry()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.embedded import NatsServer, PostgresServer
 from deploy.installation import Installation, Ports
 from deploy.stack import Stack
 from deploy.unprivileged import SetupError
@@ -85,3 +86,38 @@ def test_passwords_are_for_their_owner_only(folder: Path) -> None:
     files = [path for path in installation.secrets.folder.rglob("*") if path.is_file()]
     assert files
     assert all(path.stat().st_mode & 0o077 == 0 for path in [installation.secrets.folder, *files])
+
+
+def test_data_whose_passwords_are_gone_are_put_aside_and_streams_without_data_are_forgotten(folder: Path) -> None:
+    installation = Installation(folder)
+    (folder / "postgres" / "data").mkdir(parents=True)
+    (folder / "postgres" / "data" / "PG_VERSION").write_text("18\n")
+    (folder / "nats" / "jetstream").mkdir(parents=True)
+    assert installation.create()
+    stack = Stack(installation, Ports.free())
+    postgres, nats = PostgresServer(folder / "postgres", password="new"), NatsServer(folder / "nats", accounts="")
+
+    stack.part_with_another_life(postgres, nats, first=True)
+
+    assert not postgres.data.exists()
+    (aside,) = (folder / "postgres").glob("data-*")
+    assert (aside / "PG_VERSION").exists()
+    assert str(aside) in stack.terminal.lines[-1]
+    assert not (folder / "nats" / "jetstream").exists()
+    postgres.kill()
+    nats.kill()
+
+
+def test_data_of_a_running_life_are_left_alone(folder: Path) -> None:
+    installation = Installation(folder)
+    installation.create()
+    (folder / "postgres" / "data").mkdir(parents=True)
+    (folder / "nats" / "jetstream").mkdir(parents=True)
+    stack = Stack(installation, Ports.free())
+
+    stack.part_with_another_life(
+        PostgresServer(folder / "postgres", password="new"), NatsServer(folder / "nats", accounts=""), first=installation.create()
+    )
+
+    assert (folder / "postgres" / "data").exists()
+    assert (folder / "nats" / "jetstream").exists()

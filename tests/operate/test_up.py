@@ -113,6 +113,7 @@ def test_ctrl_c_during_the_start_stops_what_there_is_and_ctrl_c_again_does_not_w
 
     terminal.process.send_signal(signal.SIGINT)
     terminal.wait_for("Stopping; ")
+    time.sleep(0.6)  # what comes at once is the same wish, passed on by make
     terminal.process.send_signal(signal.SIGINT)
 
     assert terminal.process.wait(30) == 0
