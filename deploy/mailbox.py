@@ -163,6 +163,12 @@ def in_french(moment: date | datetime) -> str:
     return f"{told} à {_hour(local)}" if isinstance(local, datetime) else told
 
 
+def in_short(moment: datetime) -> str:
+    """`23 novembre, 1 h 32`, in Paris."""
+    local = moment.astimezone(PARIS)
+    return f"{local.day} {MONTHS[local.month - 1]}, {_hour(local)}"
+
+
 def _hour(moment: datetime) -> str:
     local = moment.astimezone(PARIS)
     return f"{local.hour} h {local.minute:02d}" if local.minute else f"{local.hour} h"

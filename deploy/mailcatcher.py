@@ -24,7 +24,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
-from deploy.mailbox import Entry, Mail, Mailbox, in_french, summary
+from deploy.mailbox import Entry, Mail, Mailbox, in_french, in_short, summary
 
 HOST = "127.0.0.1"
 PAGES = Path(__file__).with_name("pages")
@@ -67,7 +67,7 @@ class Pages:
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
-        shown = {"style": (PAGES / "style.css").read_text(), "in_french": in_french}
+        shown = {"style": (PAGES / "style.css").read_text(), "in_french": in_french, "in_short": in_short}
         self._templates = Jinja2Templates(PAGES / "mail", context_processors=[lambda _: shown])
         routes = [
             Route("/", self.list),

@@ -151,6 +151,10 @@ class Stack:
         await asyncio.to_thread(self.part_with_another_life, postgres, nats, first=first)
         with terminal.step("PostgreSQL and nats-server"):
             await asyncio.gather(self.supervisor.start(postgres), self.supervisor.start(nats))
+        for server in (postgres, nats):
+            link = self.installation.log(server.name)
+            link.unlink(missing_ok=True)
+            link.symlink_to(server.command.log)
         with terminal.step("tables, streams, durables"):
             await self._migrate(postgres)
             await self._apply(plan)
