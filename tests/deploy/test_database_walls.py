@@ -35,8 +35,8 @@ async def test_a_service_reads_and_writes_no_other_schema(postgres: Postgres, da
 
     for other in others:
         for statement in (
-            f"select * from {other}.outbox",  # noqa: S608 - names of ours
-            f"insert into {other}.heartbeat values ('forged', now())",  # noqa: S608 - names of ours
+            f"select * from {other}.outbox",
+            f"insert into {other}.heartbeat values ('forged', now())",
             f"create table {other}.mine (x int)",
             f"drop table {other}.outbox",
             f"set role {other}",
