@@ -63,3 +63,9 @@ async def stage(
 @pytest.fixture
 def load(stage: Stage) -> Load:
     return Load(stage)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(240))

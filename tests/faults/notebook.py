@@ -23,8 +23,10 @@ EFFECT, BATCH, PROJECTION = "notify-ledger", "notify-tally", "notify-latest"
 DURABLES = (EFFECT, BATCH, PROJECTION)
 
 TABLES = (
-    "create table ledger (id bigint generated always as identity, consumer text, event_id uuid, booking_id uuid, version int,"
-    " at timestamptz default clock_timestamp())",
+    """
+    create table ledger (id bigint generated always as identity, consumer text, event_id uuid, booking_id uuid, version int,
+                         at timestamptz default clock_timestamp())
+    """,
     "create table latest (booking_id uuid primary key, version int, state text)",
 )
 

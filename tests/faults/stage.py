@@ -56,7 +56,7 @@ class AgentUnknown(Refused):
 
 @dataclass
 class Member:
-    """One service process, and the two wires that it hangs on."""
+    """One service process, and the wires that it hangs on when it was placed `wired`; straight lines otherwise, which cost less."""
 
     service: str
     name: str
@@ -184,25 +184,26 @@ class Stage:
 
     # --- members ------------------------------------------------------------------------------------------------------------------
 
-    async def member(self, service: str, number: int = 1) -> Member:
+    async def member(self, service: str, number: int = 1, *, wired: bool = False) -> Member:
         """A place for a process; the same name is the same place."""
         name = f"{service}-{number}"
         if name in self.members:
             return self.members[name]
         wires = Proxy(self.nats.port), Proxy(self.postgres.port)
-        for wire in wires:
+        for wire in wires if wired else ():
             await wire.start()
             self.stack.push_async_callback(wire.stop)
         environment = {
             "LABO_ENVIRONMENT": "embedded",
             faults.ALLOWED: faults.BY_TESTS,
-            "LABO_NATS_URL": f"nats://127.0.0.1:{wires[0].port}",
+            "LABO_NATS_URL": f"nats://127.0.0.1:{wires[0].port or self.nats.port}",
             "LABO_NATS_PASSWORD": PASSWORDS[service],
-            "LABO_POSTGRES_PORT": str(wires[1].port),
+            "LABO_POSTGRES_PORT": str(wires[1].port or self.postgres.port),
             "LABO_POSTGRES_DATABASE": self.settings_for(service).postgres_database,
             "LABO_POSTGRES_PASSWORD": PASSWORDS[service],
             "LABO_INSTANCE": name,
             "LABO_SMTP_PORT": str(self.sink.port),
+            "LABO_SMTP_CONNECTIONS": "16",
             "LABO_CONFIRMATION_DELAY": "0",
             "LABO_DEFERRAL_BASE": "0.5",
         }
@@ -217,13 +218,14 @@ class Stage:
             member.signal(signal.SIGCONT)
             await member.stop(signal.SIGKILL)
 
-    async def start(self, *names: str, bug: str | None = None, **others: str) -> list[Member]:
+    async def start(self, *names: str, wired: bool = False, bug: str | None = None, **others: str) -> list[Member]:
         """`await stage.start("booking-1", "notify-1")`, all at once, until they are ready."""
-        members = [await self.member(service, int(number)) for service, _, number in (name.partition("-") for name in names)]
+        places = (name.partition("-") for name in names)
+        members = [await self.member(service, int(number), wired=wired) for service, _, number in places]
         for member in members:
             await member.start(bug=bug, **others)
         for member in members:
-            await eventually(member.ready, 30)
+            await eventually(member.ready, 60)
         return members
 
     async def leader(self, service: str = "booking") -> Member:
