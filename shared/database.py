@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
-from sqlalchemy import URL, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import URL, event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -23,6 +25,8 @@ SERVER_SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
 }
+
+IDLE_SECONDS = 5.0  # a connection unused for longer is asked whether it still works; each time (`pool_pre_ping`) cost 0.4 ms a request
 
 # Classes of SQLSTATE that say "not now", never "not like this": connection, resources, operator intervention, system, deadlock, lock.
 _TRANSIENT_CLASSES = ("08", "53", "57", "58", "40")
@@ -54,7 +58,6 @@ class Database:
             pool_size=settings.postgres_pool,
             max_overflow=0,
             pool_timeout=3,
-            pool_pre_ping=True,
             hide_parameters=True,  # they would stand in every error, log and trace (P4)
             connect_args={
                 "server_settings": SERVER_SETTINGS | {"application_name": f"labo.{settings.service}"},
@@ -62,6 +65,7 @@ class Database:
                 "command_timeout": 6,
             },
         )
+        _doubt_idle_connections(engine)
         return cls(engine)
 
     async def raw_connection(self, **server_settings: str) -> asyncpg.Connection[asyncpg.Record]:
@@ -96,6 +100,39 @@ class Database:
 
     async def dispose(self) -> None:
         await self.engine.dispose()
+
+
+async def fetch(tx: AsyncConnection, query: str, *values: Any) -> list[asyncpg.Record]:
+    """A statement with `$1`, straight to the driver and inside the transaction: for the few on the path of every booking.
+
+    SQLAlchemy's own execution costs 0.2-0.3 ms of Python a statement, which was two thirds of a booking's latency.
+    """
+    pooled = await tx.get_raw_connection()
+    adapted: Any = pooled.dbapi_connection
+    if adapted._transaction is None:  # SQLAlchemy sends BEGIN before its own first statement only  # noqa: SLF001
+        await adapted._start_transaction()  # noqa: SLF001
+    driver: asyncpg.Connection[asyncpg.Record] = adapted.driver_connection
+    return await driver.fetch(query, *values)
+
+
+def _doubt_idle_connections(engine: AsyncEngine) -> None:
+    """Take no dead connection from the pool: the driver knows of one that was closed, and one long idle is asked."""
+
+    def used(_: Any, record: Any) -> None:
+        record.info["used"] = time.monotonic()
+
+    def taken(adapted: Any, record: Any, _: Any) -> None:
+        if adapted.driver_connection.is_closed():
+            raise DisconnectionError
+        if time.monotonic() - record.info.get("used", 0.0) > IDLE_SECONDS:
+            try:
+                adapted.ping()
+            except Exception as dead:
+                raise DisconnectionError from dead
+
+    event.listen(engine.sync_engine, "connect", used)
+    event.listen(engine.sync_engine, "checkin", used)
+    event.listen(engine.sync_engine, "checkout", taken)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import Database
+from shared.database import Database, fetch
 from shared.errors import KeyInUse, KeyReused, Refused
 
 KEPT_FOR = timedelta(hours=48)
@@ -31,24 +31,19 @@ def fingerprint(operation: str, body: bytes) -> str:
     return hashlib.sha256(operation.encode() + b"\0" + body).hexdigest()
 
 
-_CLAIM = text(
-    """
+_CLAIM = """
     select pg_try_advisory_xact_lock(hashtextextended(claim.actor || chr(31) || claim.key, 0)) as free,
            stored.operation, stored.fingerprint, cast(stored.reply as text) as reply
-    from unnest(cast(:actors as text[]), cast(:keys as text[])) with ordinality as claim(actor, key, place)
+    from unnest($1::text[], $2::text[]) with ordinality as claim(actor, key, place)
     left join idempotency_key stored on stored.actor = claim.actor and stored.key = claim.key
     order by place
-    """
-)
+"""
 
-_STORE = text(
-    """
+_STORE = """
     insert into idempotency_key (actor, key, operation, fingerprint, reply)
     select actor, key, operation, fingerprint, cast(reply as jsonb)
-    from unnest(cast(:actors as text[]), cast(:keys as text[]), cast(:operations as text[]), cast(:fingerprints as text[]),
-                cast(:replies as text[])) as done(actor, key, operation, fingerprint, reply)
-    """
-)
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) as done(actor, key, operation, fingerprint, reply)
+"""
 
 
 async def claim(tx: AsyncConnection, claims: Sequence[Claim]) -> list[str | Refused | None]:
@@ -58,14 +53,14 @@ async def claim(tx: AsyncConnection, claims: Sequence[Claim]) -> list[str | Refu
     """
     if not claims:
         return []
-    found = await tx.execute(_CLAIM, {"actors": [each.actor for each in claims], "keys": [each.key for each in claims]})
+    found = await fetch(tx, _CLAIM, [each.actor for each in claims], [each.key for each in claims])
     answers: list[str | Refused | None] = []
     seen: set[tuple[str, str]] = set()
     for wanted, row in zip(claims, found, strict=True):
-        if row.reply is not None:
-            same = (row.operation, row.fingerprint) == (wanted.operation, wanted.fingerprint)
-            answers.append(row.reply if same else KeyReused(f"key of {row.operation}"))
-        elif not row.free or (wanted.actor, wanted.key) in seen:
+        if row["reply"] is not None:
+            same = (row["operation"], row["fingerprint"]) == (wanted.operation, wanted.fingerprint)
+            answers.append(row["reply"] if same else KeyReused(f"key of {row['operation']}"))
+        elif not row["free"] or (wanted.actor, wanted.key) in seen:
             answers.append(KeyInUse())
         else:
             answers.append(None)
@@ -76,16 +71,8 @@ async def claim(tx: AsyncConnection, claims: Sequence[Claim]) -> list[str | Refu
 async def store(tx: AsyncConnection, done: Sequence[tuple[Claim, str]]) -> None:
     """Keep the replies (JSON) of claims that were carried out."""
     if done:
-        await tx.execute(
-            _STORE,
-            {
-                "actors": [each.actor for each, _ in done],
-                "keys": [each.key for each, _ in done],
-                "operations": [each.operation for each, _ in done],
-                "fingerprints": [each.fingerprint for each, _ in done],
-                "replies": [reply for _, reply in done],
-            },
-        )
+        columns = [(each.actor, each.key, each.operation, each.fingerprint, reply) for each, reply in done]
+        await fetch(tx, _STORE, *map(list, zip(*columns, strict=True)))
 
 
 async def sweep(database: Database) -> None:

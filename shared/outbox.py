@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import telemetry
 from shared.contracts.messages import Envelope, Event
+from shared.database import fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,13 @@ def uuid7() -> UUID:
     return UUID(int=(milliseconds << 80) | (7 << 76) | (fraction << 64) | (2 << 62) | random)
 
 
-_INSERT = text(
-    """
+_INSERT = """
     insert into outbox (event_id, aggregate_type, aggregate_id, aggregate_version, subject, headers, payload, occurred_at)
-    select event_id, aggregate_type, aggregate_id, aggregate_version, subject, cast(headers as jsonb),
-           convert_to(payload, 'UTF8'), :now
-    from unnest(cast(:event_id as uuid[]), cast(:aggregate_type as text[]), cast(:aggregate_id as uuid[]),
-                cast(:aggregate_version as int[]), cast(:subject as text[]), cast(:headers as text[]), cast(:payload as text[]))
+    select event_id, aggregate_type, aggregate_id, aggregate_version, subject, cast(headers as jsonb), convert_to(payload, 'UTF8'), $8
+    from unnest($1::uuid[], $2::text[], $3::uuid[], $4::int[], $5::text[], $6::text[], $7::text[])
          with ordinality as fact(event_id, aggregate_type, aggregate_id, aggregate_version, subject, headers, payload, place)
     order by place
-    """
-)
+"""
 
 
 async def record(tx: AsyncConnection, *events: Event, cause: Causing | None = None) -> None:
@@ -73,8 +69,7 @@ async def record_each(tx: AsyncConnection, facts: Sequence[tuple[Event, Causing 
     now = datetime.now(UTC)
     here = telemetry.traceparent()
     rows = [_row(event, causing.cause if causing else Cause(), here, now) for event, causing in facts]
-    columns = ("event_id", "aggregate_type", "aggregate_id", "aggregate_version", "subject", "headers", "payload")
-    await tx.execute(_INSERT, {"now": now} | {name: [row[place] for row in rows] for place, name in enumerate(columns)})
+    await fetch(tx, _INSERT, *map(list, zip(*rows, strict=True)), now)
 
 
 def _row(event: Event, cause: Cause, here: str | None, now: datetime) -> tuple[UUID, str, UUID, int, str, str, str]:

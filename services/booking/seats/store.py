@@ -13,22 +13,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.booking.seats.domain import Fact, Session
 from shared.contracts.booking import Booking, BookingState, SessionAvailabilityChanged
 from shared.contracts.catalog import SessionState
+from shared.database import fetch
 
 _SESSION = "session_id, starts_at, cancellation_cutoff, status, capacity, held, waiting, sequence, catalog_version"
 _BOOKING = "booking_id, session_id, agent_id, state, session_sequence, version, booked_at, reason"
 
 # A statement sees the rows of other tables as they were when it began, also when it then waited for a lock. Every decision moves
 # `sequence`, so `sequence_seen` tells whether anything was decided meanwhile: only then are the agents' places read a second time.
-_LOCK_FOR_ORDERS = text(
-    f"""
+_LOCK_FOR_ORDERS = f"""
     with locked as materialized (
-        select {_SESSION} from session where session_id = any(cast(:session_ids as uuid[])) order by session_id for update
+        select {_SESSION} from session where session_id = any($1::uuid[]) order by session_id for update
     ), known as materialized (
         select locked.*, (select seen.sequence from session seen where seen.session_id = locked.session_id) as sequence_seen from locked
     )
@@ -36,22 +37,19 @@ _LOCK_FOR_ORDERS = text(
         select active.booking_id from booking active
         where active.session_id = asked.session_id and active.agent_id = asked.agent_id and active.state in ('confirmed', 'waiting')
     ) as already
-    from unnest(cast(:session_ids as uuid[]), cast(:agent_ids as uuid[])) with ordinality as asked(session_id, agent_id, place)
+    from unnest($1::uuid[], $2::uuid[]) with ordinality as asked(session_id, agent_id, place)
     left join known on known.session_id = asked.session_id
     order by place
-    """
-)
+"""
 
-_ACTIVE_PLACES = text(
-    """
+_ACTIVE_PLACES = """
     select (
         select active.booking_id from booking active
         where active.session_id = asked.session_id and active.agent_id = asked.agent_id and active.state in ('confirmed', 'waiting')
     ) as already
-    from unnest(cast(:session_ids as uuid[]), cast(:agent_ids as uuid[])) with ordinality as asked(session_id, agent_id, place)
+    from unnest($1::uuid[], $2::uuid[]) with ordinality as asked(session_id, agent_id, place)
     order by place
-    """
-)
+"""
 
 _LOCK = text(f"select {_SESSION} from session where session_id = :session_id for update")
 _LOCK_OF_BOOKING = text(
@@ -68,26 +66,21 @@ _ACTIVE = text(
 )
 
 # `over_capacity` can only shrink here: were a seat too many given, the check `session_never_overbooked` would refuse the transaction.
-_RECORD = text(
-    """
+_RECORD = """
     with counted as (
         update session
         set held = now.held, waiting = now.waiting, sequence = now.sequence,
             over_capacity = least(over_capacity, greatest(now.held - capacity, 0))
-        from unnest(cast(:session_ids as uuid[]), cast(:held as int[]), cast(:waiting as int[]), cast(:sequences as bigint[]))
-             as now(session_id, held, waiting, sequence)
+        from unnest($1::uuid[], $2::int[], $3::int[], $4::bigint[]) as now(session_id, held, waiting, sequence)
         where session.session_id = now.session_id
     )
     insert into booking as place (booking_id, session_id, agent_id, state, session_sequence, version, booked_at, decided_at, reason)
     select booking_id, session_id, agent_id, state, session_sequence, version, decided_at, decided_at, nullif(reason, '')
-    from unnest(cast(:booking_ids as uuid[]), cast(:sessions as uuid[]), cast(:agent_ids as uuid[]), cast(:states as text[]),
-                cast(:session_sequences as bigint[]), cast(:versions as int[]), cast(:decided_at as timestamptz[]),
-                cast(:reasons as text[]))
+    from unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::bigint[], $10::int[], $11::timestamptz[], $12::text[])
          as fact(booking_id, session_id, agent_id, state, session_sequence, version, decided_at, reason)
     on conflict (booking_id) do update
     set state = excluded.state, version = excluded.version, decided_at = excluded.decided_at, reason = excluded.reason
-    """
-)
+"""
 
 _OPEN = text(
     """
@@ -131,25 +124,25 @@ async def lock_sessions(
     tx: AsyncConnection, session_ids: Sequence[UUID], agent_ids: Sequence[UUID]
 ) -> tuple[dict[UUID, Session], list[UUID | None]]:
     """Lock the sessions that are known, in the order of their ids, and find the active place that each (session, agent) has."""
-    asked: dict[str, Any] = {"session_ids": list(session_ids), "agent_ids": list(agent_ids)}
-    rows = (await tx.execute(_LOCK_FOR_ORDERS, asked)).all()
+    asked = list(session_ids), list(agent_ids)
+    rows = await fetch(tx, _LOCK_FOR_ORDERS, *asked)
     sessions: dict[UUID, Session] = {}
     for row in rows:
-        if row.session_id is not None and row.session_id not in sessions:
-            sessions[row.session_id] = _session(row)
-    if any(row.sequence != row.sequence_seen for row in rows):
-        return sessions, list((await tx.scalars(_ACTIVE_PLACES, asked)).all())
-    return sessions, [row.already for row in rows]
+        if row["session_id"] is not None and row["session_id"] not in sessions:
+            sessions[row["session_id"]] = _session(row)
+    if any(row["sequence"] != row["sequence_seen"] for row in rows):
+        rows = await fetch(tx, _ACTIVE_PLACES, *asked)
+    return sessions, [row["already"] for row in rows]
 
 
 async def lock_session(tx: AsyncConnection, session_id: UUID) -> Session | None:
-    row = (await tx.execute(_LOCK, {"session_id": session_id})).one_or_none()
+    row = (await tx.execute(_LOCK, {"session_id": session_id})).mappings().one_or_none()
     return None if row is None else _session(row)
 
 
 async def lock_session_of(tx: AsyncConnection, booking_id: UUID) -> tuple[Session, Booking] | None:
     """Lock a booking's session, then read the booking: in this order, as the batches do."""
-    locked = (await tx.execute(_LOCK_OF_BOOKING, {"booking_id": booking_id})).one_or_none()
+    locked = (await tx.execute(_LOCK_OF_BOOKING, {"booking_id": booking_id})).mappings().one_or_none()
     if locked is None:
         return None
     return _session(locked), _booking((await tx.execute(_ONE_BOOKING, {"booking_id": booking_id})).one())
@@ -170,29 +163,28 @@ async def record(tx: AsyncConnection, locked: Mapping[UUID, Session], facts: Seq
     if not facts:
         return
     changed = [locked[session_id] for session_id in {fact.session_id for fact in facts}]
-    await tx.execute(
+    await fetch(
+        tx,
         _RECORD,
-        {
-            "session_ids": [session.session_id for session in changed],
-            "held": [session.held for session in changed],
-            "waiting": [session.waiting for session in changed],
-            "sequences": [session.sequence for session in changed],
-            "booking_ids": [fact.booking_id for fact in facts],
-            "sessions": [fact.session_id for fact in facts],
-            "agent_ids": [fact.agent_id for fact in facts],
-            "states": [fact.state.value for fact in facts],
-            "session_sequences": [fact.session_sequence for fact in facts],
-            "versions": [fact.version for fact in facts],
-            "decided_at": [fact.decided_at for fact in facts],
-            "reasons": [getattr(fact, "reason", "") for fact in facts],
-        },
+        [session.session_id for session in changed],
+        [session.held for session in changed],
+        [session.waiting for session in changed],
+        [session.sequence for session in changed],
+        [fact.booking_id for fact in facts],
+        [fact.session_id for fact in facts],
+        [fact.agent_id for fact in facts],
+        [fact.state.value for fact in facts],
+        [fact.session_sequence for fact in facts],
+        [fact.version for fact in facts],
+        [fact.decided_at for fact in facts],
+        [getattr(fact, "reason", "") for fact in facts],
     )
 
 
 async def open_session(tx: AsyncConnection, catalog: SessionState, cutoff: datetime) -> Session:
     """Make and lock the row of a session that booking hears of for the first time; `follow` is still to be applied."""
     await tx.execute(_OPEN, _of_catalog(catalog, cutoff))
-    return _session((await tx.execute(_LOCK, {"session_id": catalog.session_id})).one())
+    return _session((await tx.execute(_LOCK, {"session_id": catalog.session_id})).mappings().one())
 
 
 async def take_over(tx: AsyncConnection, session: Session, catalog: SessionState) -> None:
@@ -228,17 +220,17 @@ def _of_catalog(catalog: SessionState, cutoff: datetime) -> dict[str, Any]:
     }
 
 
-def _session(row: Row[Any]) -> Session:
+def _session(row: Mapping[Any, Any] | asyncpg.Record) -> Session:
     return Session(
-        session_id=row.session_id,
-        starts_at=row.starts_at,
-        cancellation_cutoff=row.cancellation_cutoff,
-        status=row.status,
-        capacity=row.capacity,
-        held=row.held,
-        waiting=row.waiting,
-        sequence=row.sequence,
-        catalog_version=row.catalog_version,
+        session_id=row["session_id"],
+        starts_at=row["starts_at"],
+        cancellation_cutoff=row["cancellation_cutoff"],
+        status=row["status"],
+        capacity=row["capacity"],
+        held=row["held"],
+        waiting=row["waiting"],
+        sequence=row["sequence"],
+        catalog_version=row["catalog_version"],
     )
 
 
