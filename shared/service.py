@@ -38,6 +38,7 @@ log = telemetry.log
 
 RETRY_SECONDS = 0.5
 SWEEP_SECONDS = 3600.0
+LETTERS_SECONDS = 15.0
 READY_WITHIN_SECONDS = 1.5
 CLOCK_SECONDS = 30.0  # a shift that this process did not hear of is found after this
 REPLAY = "replay_dead_letter"
@@ -118,6 +119,7 @@ class Process:
             self._supervise(relay.run, "relay"),
             self._supervise(self._poller.run, "timers"),
             self._supervise(self._sweep, "sweep"),
+            self._supervise(self._count_letters, "dead letters"),
             self._supervise(self._watch_clock, "clock"),
         ]
         tasks += [self._supervise(lambda loop=loop: loop(context), loop.__name__) for loop in service.background]
@@ -223,14 +225,21 @@ class Process:
     async def _sweep(self) -> None:
         while True:
             await idempotency.sweep(self.database)
-            async with self.database.connect() as connection:
-                letters = await connection.execute(
-                    text("select consumer, count(*) from dead_letter where resolved_at is null group by consumer")
-                )
-                for name, number in letters:
-                    telemetry.DEAD_LETTERS.labels(name).set(number)
             await beat(self.database, "sweep")
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _count_letters(self) -> None:
+        """Every durable has its number, so that one whose last letter was closed goes back to 0."""
+        heard = [consumer.durable for each in self._service.events for consumer in each.all]
+        while True:
+            async with self.database.connect() as connection:
+                rows = await connection.execute(
+                    text("select consumer, count(*) from dead_letter where resolved_at is null group by consumer")
+                )
+                found: dict[str, int] = {row[0]: row[1] for row in rows}
+            for name in {*heard, *found}:
+                telemetry.DEAD_LETTERS.labels(name).set(found.get(name, 0))
+            await asyncio.sleep(LETTERS_SECONDS)
 
     # --- health ----------------------------------------------------------------------------------------------------------------------
 
@@ -248,7 +257,10 @@ class Process:
             }
             return JSONResponse(body, status_code=503 if problems else 200)
 
+        telemetry.BUILD.labels(os.environ.get("LABO_VERSION", "dev")).set(1)
+
         async def metrics(_: HttpRequest) -> Response:
+            telemetry.READY.set(not await self.problems())
             return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
         return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 
+from prometheus_client import Counter, Histogram
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify.calendars import entries as calendar_entries
 from services.notify.calendars.entries import Entry
 from services.notify.mail import claims, compose
-from services.notify.mail.claims import Mail
+from services.notify.mail.claims import Mail, Outcome
 from services.notify.mail.compose import Unsendable, Writer
 from services.notify.mail.domain import Known, calendar_part, pause_before_retry, place, reason_to_drop
 from services.notify.mail.smtp import Envelope, Line, MailRefused, NoServer, RecipientRefused, TryLater, Uncertain
@@ -34,6 +35,13 @@ CLOSED_SECONDS = 1.0
 AGAIN = timedelta(seconds=1)
 Begin = AbstractAsyncContextManager[AsyncConnection]
 NOTIFY = Caller(actor="notify")
+
+SETTLED = Counter("labo_mails_settled", "Mails whose delivery ended, by how: sent, failed, bounced, uncertain, dropped", ["kind", "state"])
+SETTLED_SECONDS = Histogram(
+    "labo_mail_seconds",
+    "From the fact to the end of the delivery of its mail",
+    buckets=(0.1, 0.5, 1, 5, 30, 60, 120, 300, 900, 3600, 14400),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class Delivery:
         except NoServer as error:
             await self._defer(mail, error, longest=5, before_sending=True)
         except Unsendable as error:
-            await self._commit(lambda tx, error=error: claims.settle(tx, mail, "failed", str(error)))
+            await self._settle(mail, "failed", str(error))
         except Exception as error:
             if is_infrastructure(error):
                 log.warning("mail_without_database", error=type(error).__name__)
@@ -104,7 +112,7 @@ class Delivery:
         except Refused as refusal:
             code = refusal.code
             if code == "agent_unknown":
-                await self._commit(lambda tx: claims.settle(tx, mail, "dropped", "the directory does not know this agent"))
+                await self._settle(mail, "dropped", "the directory does not know this agent")
             else:
                 self._close()
                 pause = AGAIN if refusal.retryable else timedelta(seconds=self.settings.deferral_base)
@@ -122,6 +130,7 @@ class Delivery:
                     return None
                 if reason := reason_to_drop(mail.kind, known):
                     await claims.settle(tx, mail, "dropped", reason)
+                    _count(mail, "dropped")
                     log.info("mail_dropped", reason=reason)
                     return None
             version = known and known.session.version
@@ -149,12 +158,12 @@ class Delivery:
             await self._bounce(mail, error)
         except MailRefused as error:
             log.error("mail_refused", error=_clean(error))  # noqa: TRY400 - an answer, and no bug of ours
-            await self._commit(lambda tx, error=error: claims.settle(tx, mail, "failed", _clean(error)))
+            await self._settle(mail, "failed", _clean(error))
         except Exception as error:
             log.error("mail_uncertain", error=_clean(error), exc_info=not isinstance(error, Uncertain))  # noqa: TRY400
-            await self._commit(lambda tx, error=error: claims.settle(tx, mail, "uncertain", _clean(error)))
+            await self._settle(mail, "uncertain", _clean(error))
         else:
-            await self._commit(lambda tx: claims.settle(tx, mail, "sent"))
+            await self._settle(mail, "sent")
             log.info("mail_sent")
 
     async def _bounce(self, mail: Mail, error: RecipientRefused) -> None:
@@ -164,11 +173,16 @@ class Delivery:
 
         log.warning("mail_bounced")
         await self._commit(bounce, self.database.begin)
+        _count(mail, "bounced")
+
+    async def _settle(self, mail: Mail, state: Outcome, error: str | None = None) -> None:
+        await self._commit(lambda tx: claims.settle(tx, mail, state, error))
+        _count(mail, state)
 
     async def _defer(self, mail: Mail, error: Exception, *, longest: int = 60, before_sending: bool = False) -> None:
         """Later, ever more patiently, for three days; then it failed. `longest` pause in units of the first one."""
         if (datetime.now(UTC) - mail.created_at).total_seconds() > self.settings.give_up_after:
-            await self._commit(lambda tx: claims.settle(tx, mail, "failed", f"given up: {_clean(error)}"))
+            await self._settle(mail, "failed", f"given up: {_clean(error)}")
             return
         base = timedelta(seconds=self.settings.deferral_base)
         pause = pause_before_retry(mail.attempts + 1, base, longest * base)
@@ -188,6 +202,11 @@ class Delivery:
                     raise
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+
+
+def _count(mail: Mail, state: Outcome) -> None:
+    SETTLED.labels(mail.kind.value, state).inc()
+    SETTLED_SECONDS.observe((datetime.now(UTC) - mail.created_at).total_seconds())
 
 
 async def _entries(tx: AsyncConnection, mail: Mail, known: Known) -> list[Entry]:
