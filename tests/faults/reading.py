@@ -123,10 +123,15 @@ async def _bookings(stage: Stage, history: History) -> list[str]:
     wrong += [f"I9 {value} was answered another id than {states[value][0]}" for value, answered in history.acknowledged.items()
               if value in states and states[value][0] != answered]  # fmt: skip
     wrong += [f"I9 {value} was told that it is cancelled" for value in history.cancelled if states[value][1] in ("confirmed", "waiting")]
-    async with stage.booking.connect() as connection:
-        wrong += [f"I1 {finding.code}" for finding in await queries.audit(connection, clock.now())]
+    wrong += [f"I1 {code}" for code in await audit(stage)]
     seats = "select count(*) from booking where booking.session_id = session.session_id and state = 'confirmed'"
     return [*wrong, *(["I1 overbooked"] if await number(stage.booking, f"session where ({seats}) > capacity") else [])]
+
+
+async def audit(stage: Stage) -> list[str]:
+    """What booking itself finds wrong with its counters and its queue."""
+    async with stage.booking.connect() as connection:
+        return [finding.code for finding in await queries.audit(connection, clock.now())]
 
 
 async def _events(stage: Stage) -> list[str]:
@@ -180,12 +185,17 @@ async def _projections(stage: Stage) -> list[str]:
     wrong: list[str] = []
     for table in ("latest", "booking"):
         wrong += differences(f"I6 notify.{table}", source, [tuple(row) for row in await rows(stage.notify, f"{columns} {table}")])
+    return wrong + await projection_history(stage)
+
+
+async def projection_history(stage: Stage) -> list[str]:
+    """The gate of a projection: each version passes once at most, and never after a newer one (E4)."""
     applied = await rows(stage.notify, f"select booking_id, version from ledger where consumer = '{notebook.PROJECTION}' order by id")
     lives: dict[UUID, list[int]] = defaultdict(list)
     for row in applied:
         lives[row.booking_id].append(row.version)
     back = [life for life, found in lives.items() if any(later <= earlier for earlier, later in pairwise(found))]
-    return [*wrong, *([f"I6 {len(back)} projections went back or repeated a version, such as {lives[back[0]]}"] if back else [])]
+    return [f"I6 {len(back)} projections went back or repeated a version, such as {lives[back[0]]}"] if back else []
 
 
 async def _mails(stage: Stage) -> list[str]:
