@@ -34,7 +34,7 @@ PATIENCE_SECONDS = 15 * 60.0  # counted from this consumer's first failure on th
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.2, 60.0  # a bare nak came back 5,864 times in three seconds
 LONGEST_WAIT_FOR_INFRASTRUCTURE = 5.0
 
-Kind = Literal["effect", "projection", "batch"]
+Kind = Literal["effect", "projection", "batch", "newest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,10 @@ class Consumer:
     largest: int = 1
 
     @property
+    def batched(self) -> bool:
+        return self.kind in {"batch", "newest"}
+
+    @property
     def stream(self) -> str:
         return self.events[0].stream()
 
@@ -95,6 +99,10 @@ class Consumers:
     def batch(self, durable: str, *events: type[Event], largest: int = 500) -> Callable[[FunctionT], FunctionT]:
         """`(sequence of received, tx)`: the unseen ones of what is there now, in stream order, one transaction, inbox included."""
         return self._add(durable, events, "batch", largest)
+
+    def newest(self, durable: str, *events: type[Event], largest: int = 500) -> Callable[[FunctionT], FunctionT]:
+        """A projection in batches, `(sequence of received, tx)`: of what is there now, the newest of each aggregate that is news."""
+        return self._add(durable, events, "newest", largest)
 
     def _add(self, durable: str, events: Sequence[type[Event]], kind: Kind, largest: int) -> Callable[[FunctionT], FunctionT]:
         if len({event.stream() for event in events}) != 1:
@@ -170,19 +178,20 @@ class Inlet:
         if not readable:
             return
         received = [each for _, each in readable]
-        first, *others = (telemetry.context_from(each.envelope.traceparent) for each in received)
+        traced = received if telemetry.tracer.exporting else received[:1]
+        first, *others = (telemetry.context_from(each.envelope.traceparent) for each in traced)
         links = [Link(trace.get_current_span(context).get_span_context()) for context in others]
         with telemetry.tracer.start_as_current_span(self.consumer.durable, context=first, links=links, kind=SpanKind.CONSUMER):
             async with self._database.begin() as tx:
-                unseen = await inbox.unseen(tx, self.consumer.durable, [each.envelope.id for each in received])
-                fresh = {each.envelope.id: each for each in received if each.envelope.id in unseen}
+                fresh = await (_newest if self.consumer.kind == "newest" else _unseen)(self.consumer.durable, received, tx)
                 if fresh:
                     await self.consumer.handler(list(fresh.values()), tx)
                 await self._forget_failures(tx, [message for message, _ in readable])
                 faults.point("consumer.before_commit")
             faults.point("consumer.after_commit")
+        passed_over = "stale" if self.consumer.kind == "newest" else "duplicate"
         for each in received:
-            self._count(each.event, "applied" if each.envelope.id in unseen else "duplicate")
+            self._count(each.event, "applied" if each.envelope.id in fresh else passed_over)
 
     def _read(self, message: Msg) -> Received[Event]:
         delivery = delivery_of(message)
@@ -242,15 +251,30 @@ class Inlet:
 
 async def apply(consumer: Consumer, received: Received[Event], tx: AsyncConnection) -> Literal["applied", "duplicate", "stale"]:
     """One event into one transaction, unless this durable has seen it or something newer."""
-    if consumer.kind == "projection":
-        if not await inbox.advance(tx, consumer.durable, received.event.aggregate_id, received.event.version):
+    if consumer.kind in {"projection", "newest"}:
+        if not await inbox.advance(tx, consumer.durable, {received.event.aggregate_id: received.event.version}):
             return "stale"
-        await consumer.handler(received, tx)
-    else:
-        if not await inbox.unseen(tx, consumer.durable, [received.envelope.id]):
-            return "duplicate"
-        await consumer.handler([received] if consumer.kind == "batch" else received, tx)
+    elif not await inbox.unseen(tx, consumer.durable, [received.envelope.id]):
+        return "duplicate"
+    await consumer.handler([received] if consumer.batched else received, tx)
     return "applied"
+
+
+async def _unseen(durable: str, received: Sequence[Received[Event]], tx: AsyncConnection) -> dict[UUID, Received[Event]]:
+    """Those that this durable has not seen, by id, in their order."""
+    unseen = await inbox.unseen(tx, durable, [each.envelope.id for each in received])
+    return {each.envelope.id: each for each in received if each.envelope.id in unseen}
+
+
+async def _newest(durable: str, received: Sequence[Received[Event]], tx: AsyncConnection) -> dict[UUID, Received[Event]]:
+    """The newest of each aggregate, where it is newer than what this durable applied, by id."""
+    newest: dict[UUID, Received[Event]] = {}
+    for each in received:
+        known = newest.get(each.event.aggregate_id)
+        if known is None or known.event.version < each.event.version:
+            newest[each.event.aggregate_id] = each
+    moved = await inbox.advance(tx, durable, {aggregate_id: each.event.version for aggregate_id, each in newest.items()})
+    return {each.envelope.id: each for aggregate_id, each in newest.items() if aggregate_id in moved}
 
 
 async def replay(consumers: Sequence[Consumer], dead_letter_id: UUID, tx: AsyncConnection) -> None:

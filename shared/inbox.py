@@ -12,6 +12,8 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database import fetch
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -24,21 +26,18 @@ class Delivery:
     payload: bytes
 
 
-_UNSEEN = text(
-    """
-    insert into inbox (consumer, event_id)
-    select :consumer, event_id from unnest(cast(:event_ids as uuid[])) as received(event_id)
+_UNSEEN = """
+    insert into inbox (consumer, event_id) select $1, event_id from unnest($2::uuid[]) as received(event_id)
     on conflict do nothing returning event_id
-    """
-)
+"""
 
-_ADVANCE = text(
-    """
-    insert into projection_cursor as known (consumer, aggregate_id, version) values (:consumer, :aggregate_id, :version)
+# In the order of ids, so that two batches that share aggregates queue up instead of embracing.
+_ADVANCE = """
+    insert into projection_cursor as known (consumer, aggregate_id, version)
+    select $1, aggregate_id, version from unnest($2::uuid[], $3::int[]) as heard(aggregate_id, version) order by aggregate_id
     on conflict (consumer, aggregate_id) do update set version = excluded.version where known.version < excluded.version
-    returning version
-    """
-)
+    returning aggregate_id
+"""
 
 _FAILED = text(
     """
@@ -62,13 +61,12 @@ _PARK = text(
 
 async def unseen(tx: AsyncConnection, consumer: str, event_ids: Sequence[UUID]) -> set[UUID]:
     """Insert first, ask never: the ids that this consumer had not seen, now marked as seen."""
-    return set((await tx.scalars(_UNSEEN, {"consumer": consumer, "event_ids": list(event_ids)})).all())
+    return {row["event_id"] for row in await fetch(tx, _UNSEEN, consumer, list(event_ids))}
 
 
-async def advance(tx: AsyncConnection, consumer: str, aggregate_id: UUID, version: int) -> bool:
-    """Move the cursor of one aggregate; False when this version, or a newer one, was applied already (E4)."""
-    moved = await tx.scalar(_ADVANCE, {"consumer": consumer, "aggregate_id": aggregate_id, "version": version})
-    return moved is not None
+async def advance(tx: AsyncConnection, consumer: str, versions: Mapping[UUID, int]) -> set[UUID]:
+    """Move the cursors of aggregates; those that moved. The others had this version, or a newer one, applied already (E4)."""
+    return {row["aggregate_id"] for row in await fetch(tx, _ADVANCE, consumer, list(versions), list(versions.values()))}
 
 
 async def failed(tx: AsyncConnection, consumer: str, event_id: UUID, error: str) -> tuple[datetime, int, float]:

@@ -42,8 +42,8 @@ class Listener:
 
     async def run(self) -> None:
         """Until `stop` is called: wait for the durables, listen."""
-        self._batches = [asyncio.create_task(self._batch_loop(inlet)) for inlet in self._inlets if inlet.consumer.kind == "batch"]
-        single = [inlet for inlet in self._inlets if inlet.consumer.kind != "batch"]
+        self._batches = [asyncio.create_task(self._batch_loop(inlet)) for inlet in self._inlets if inlet.consumer.batched]
+        single = [inlet for inlet in self._inlets if not inlet.consumer.batched]
         if single:
             await self._listen(single)
         await asyncio.gather(*self._batches)

@@ -35,6 +35,8 @@ class Effects:
         self.consumers = Consumers()
         if kind == "batch":
             self.consumers.batch(DURABLE, BookingConfirmed)(self.take_batch)
+        elif kind == "newest":
+            self.consumers.newest(DURABLE, BookingConfirmed)(self.take_batch)
         elif kind == "effect":
             self.consumers.effect(DURABLE, BookingConfirmed)(self.take)
         else:
@@ -114,8 +116,11 @@ async def all_acknowledged(admin: Client) -> bool:
     return not info.num_ack_pending and not info.num_pending
 
 
-async def test_E4_a_projection_ignores_a_version_older_than_the_one_it_has(kernel: Kernel, producer: Client, admin_nats: Client) -> None:
-    effects = Effects("projection")
+@pytest.mark.parametrize("kind", ["projection", "newest"])
+async def test_E4_a_projection_ignores_a_version_older_than_the_one_it_has(
+    kernel: Kernel, producer: Client, admin_nats: Client, kind: str
+) -> None:
+    effects = Effects(kind)
     _, database = await kernel.listen("notify", effects.consumers)
     life = uuid4()
 
@@ -131,6 +136,21 @@ async def test_E4_a_projection_ignores_a_version_older_than_the_one_it_has(kerne
     async with database.connect() as connection:
         names = (await connection.scalars(text("select split_part(name, ':', 2) from heartbeat order by 1"))).all()
     assert names == ["1", "3", "4"]
+
+
+async def test_a_projection_in_batches_takes_only_the_newest_of_each_aggregate(
+    kernel: Kernel, producer: Client, admin_nats: Client
+) -> None:
+    effects, lives = Effects("newest"), [uuid4() for _ in range(5)]
+    await publish(producer, *(confirmed(life, version) for version in (2, 3, 1) for life in lives))
+
+    _, database = await kernel.listen("notify", effects.consumers)
+
+    await eventually(lambda: all_acknowledged(admin_nats))
+    async with database.connect() as connection:
+        names = (await connection.scalars(text("select split_part(name, ':', 2) from heartbeat"))).all()
+    assert set(names) == {"3"}
+    assert len(names) == 5
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.programme import store
@@ -23,6 +25,6 @@ async def follow_programme(
         await store.put_session(tx, received.event.session)
 
 
-@events.projection("gateway-availability", SessionAvailabilityChanged)
-async def follow_availability(received: Received[SessionAvailabilityChanged], tx: AsyncConnection) -> None:
-    await store.put_availability(tx, received.event)
+@events.newest("gateway-availability", SessionAvailabilityChanged)
+async def follow_availability(batch: Sequence[Received[SessionAvailabilityChanged]], tx: AsyncConnection) -> None:
+    await store.put_availability(tx, [received.event for received in batch])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,7 +32,10 @@ _SESSION = text(
 )
 _AVAILABILITY = text(
     """
-    insert into programme_availability (session_id, held, waiting) values (:session_id, :held, :waiting)
+    insert into programme_availability (session_id, held, waiting)
+    select session_id, held, waiting
+    from unnest(cast(:session_ids as uuid[]), cast(:held as int[]), cast(:waiting as int[])) as counters(session_id, held, waiting)
+    order by session_id
     on conflict (session_id) do update set held = excluded.held, waiting = excluded.waiting
     """
 )
@@ -59,5 +64,13 @@ async def put_session(tx: AsyncConnection, session: SessionState) -> None:
     )
 
 
-async def put_availability(tx: AsyncConnection, counters: SessionAvailabilityChanged) -> None:
-    await tx.execute(_AVAILABILITY, {"session_id": counters.session_id, "held": counters.held, "waiting": counters.waiting})
+async def put_availability(tx: AsyncConnection, counters: Sequence[SessionAvailabilityChanged]) -> None:
+    """One announcement per session."""
+    await tx.execute(
+        _AVAILABILITY,
+        {
+            "session_ids": [each.session_id for each in counters],
+            "held": [each.held for each in counters],
+            "waiting": [each.waiting for each in counters],
+        },
+    )
