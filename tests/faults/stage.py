@@ -104,7 +104,7 @@ class Member:
         answer = await self.get("/metrics") if self.alive else None
         return answer is not None and "\nlabo_relay_leader 1.0" in answer.text
 
-    async def wait(self, within: float = 20.0) -> int:
+    async def wait(self, within: float = 60.0) -> int:
         assert self.process is not None
         return await asyncio.wait_for(self.process.wait(), within)
 
@@ -203,7 +203,8 @@ class Stage:
             "LABO_POSTGRES_PASSWORD": PASSWORDS[service],
             "LABO_INSTANCE": name,
             "LABO_SMTP_PORT": str(self.sink.port),
-            "LABO_SMTP_CONNECTIONS": "16",
+            "LABO_SMTP_CONNECTIONS": "12",
+            "LABO_POSTGRES_POOL": "24",
             "LABO_CONFIRMATION_DELAY": "0",
             "LABO_DEFERRAL_BASE": "0.5",
         }

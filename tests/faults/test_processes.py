@@ -64,10 +64,11 @@ async def test_F1_services_killed_in_a_handler_before_and_after_their_commit(sta
 
 
 async def test_F2_the_relay_killed_at_each_of_its_points_is_succeeded(stage: Stage, load: Load, report: Report) -> None:
-    points = ["before_publish:40", "leads:1", "after_publish:40", "before_mark:20", "after_mark:20", "waits:30"]
+    patient = ["before_publish:90", "leads:1", "after_publish:90", "before_mark:60", "after_mark:60", "waits:60"]
+    hasty = ["before_publish:7", "leads:1", "after_publish:7", "before_mark:3", "after_mark:3", "waits:5"]
     await stage.start("notify-1")
     places = [await stage.member("booking", number) for number in (1, 2)]
-    dying = asyncio.create_task(die_in_turn(places, [f"relay.{point}" for point in points] * 2))
+    dying = asyncio.create_task(die_in_turn(places, [f"relay.{point}" for point in patient + hasty]))
     async with load:
         deaths = await dying
 
