@@ -94,13 +94,13 @@ class Load:
         self.stage.people[agent_id] = value
         history.attempted.add(value)
         request = BookSeat(session_id=session_id, agent_id=agent_id)
+        booking: Booking | None = None
         for _ in range(1 + repeats):
             booking = await self.until_answered(request, value, agent_id)
             if booking is None:
                 return
             history.acknowledge(value, str(booking.booking_id), time.monotonic() - began)
-        if cancels:
-            assert isinstance(booking, Booking)
+        if cancels and booking:
             ended = await self.until_answered(CancelBooking(booking_id=booking.booking_id), f"{value}/cancel", agent_id)
             if ended is not None:
                 history.cancelled.add(value)

@@ -1,4 +1,4 @@
-"""notify as a process, with three more consumers that write down each effect: a repeated one shows, where notify's own tables hide it.
+"""notify as a process, with four more consumers that write down each effect: a repeated one shows, where notify's own tables hide it.
 
 `python -m tests.faults.launch notify` runs it. Real kernel, real notify; only these tables are the tests' own.
 """
@@ -19,8 +19,8 @@ from shared.errors import Refused
 from shared.service import Service, run
 
 FACTS = (BookingConfirmed, BookingCancelled, WaitlistJoined, WaitlistLeft, WaitlistPromoted)
-EFFECT, BATCH, PROJECTION = "notify-ledger", "notify-tally", "notify-latest"
-DURABLES = (EFFECT, BATCH, PROJECTION)
+EFFECT, BATCH, PROJECTION, NEWEST = "notify-ledger", "notify-tally", "notify-latest", "notify-newest"
+DURABLES = (EFFECT, BATCH, PROJECTION, NEWEST)
 
 TABLES = (
     """
@@ -76,6 +76,12 @@ async def follow_latest(received: Received[BookingEvent], tx: AsyncConnection) -
         ),
         {"booking_id": event.booking_id, "version": event.version, "state": event.state.value},
     )
+
+
+@events.newest(NEWEST, *FACTS, largest=200)
+async def follow_newest(batch: Sequence[Received[BookingEvent]], tx: AsyncConnection) -> None:
+    for received in batch:
+        await _write(NEWEST, received, tx)
 
 
 def main() -> None:

@@ -34,11 +34,13 @@ def bug(function: Callable[[], None]) -> Callable[[], None]:
 
 @bug
 def check_then_insert_inbox() -> None:
+    insert = inbox.unseen
+
     async def unseen(tx: AsyncConnection, consumer: str, event_ids: Sequence[UUID]) -> set[UUID]:
         asked = {"consumer": consumer, "event_ids": list(event_ids)}
         known = await tx.scalars(text("select event_id from inbox where consumer = :consumer and event_id = any(:event_ids)"), asked)
         fresh = set(event_ids) - set(known.all())
-        await tx.execute(inbox._UNSEEN, asked)
+        await insert(tx, consumer, event_ids)
         return fresh
 
     inbox.unseen = unseen
@@ -60,7 +62,7 @@ def missing_unique_key() -> None:
 
 @bug
 def version_gate_lets_the_same_version_pass() -> None:
-    inbox._ADVANCE = text(str(inbox._ADVANCE).replace("known.version < excluded.version", "known.version <= excluded.version"))
+    inbox._ADVANCE = inbox._ADVANCE.replace("known.version < excluded.version", "known.version <= excluded.version")
 
 
 @bug
@@ -198,4 +200,4 @@ def client_gives_up_reconnecting() -> None:
         return options(*arguments) | {"max_reconnect_attempts": 5}
 
     bus.connection_options = impatient
-    service.Process._closed = lambda _: None
+    setattr(service.Process, "_closed", lambda _: None)  # noqa: B010

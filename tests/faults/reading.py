@@ -189,13 +189,19 @@ async def _projections(stage: Stage) -> list[str]:
 
 
 async def projection_history(stage: Stage) -> list[str]:
-    """The gate of a projection: each version passes once at most, and never after a newer one (E4)."""
-    applied = await rows(stage.notify, f"select booking_id, version from ledger where consumer = '{notebook.PROJECTION}' order by id")
-    lives: dict[UUID, list[int]] = defaultdict(list)
-    for row in applied:
-        lives[row.booking_id].append(row.version)
-    back = [life for life, found in lives.items() if any(later <= earlier for earlier, later in pairwise(found))]
-    return [f"I6 {len(back)} projections went back or repeated a version, such as {lives[back[0]]}"] if back else []
+    """The gate of a projection: each version passes once at most, never after a newer one, and the newest passes (E4)."""
+    told: Counter[UUID] = Counter()
+    for row in await rows(stage.notify, "select booking_id, version from latest"):
+        told[row.booking_id] = row.version
+    wrong: list[str] = []
+    for durable in (notebook.PROJECTION, notebook.NEWEST):
+        lives: dict[UUID, list[int]] = defaultdict(list)
+        for row in await rows(stage.notify, f"select booking_id, version from ledger where consumer = '{durable}' order by id"):
+            lives[row.booking_id].append(row.version)
+        if back := [life for life, found in lives.items() if any(later <= earlier for earlier, later in pairwise(found))]:
+            wrong.append(f"I6 {durable}: {len(back)} went back or repeated a version, such as {lives[back[0]]}")
+        wrong += differences(f"I6 {durable}", set(told.items()), [(life, max(found)) for life, found in lives.items()])
+    return wrong
 
 
 async def _mails(stage: Stage) -> list[str]:

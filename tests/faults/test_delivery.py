@@ -131,7 +131,7 @@ def poison() -> list[tuple[str, str, bytes, dict[str, str]]]:
 async def test_F12_poison_is_parked_beside_its_neighbours_and_replayed_after_the_fix(
     stage: Stage, producer: Client, report: Report
 ) -> None:
-    (notify,) = await stage.start("notify-1", **{notebook.POISONED: "yes", "LABO_TESTS_PATIENCE": "1"})
+    (notify,) = await stage.start("notify-1", LABO_TESTS_POISONED="yes", LABO_TESTS_PATIENCE="1")
     neighbours: dict[UUID, float] = {}
     js = producer.jetstream()
     for _, subject, body, headers in poison():

@@ -29,7 +29,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(function: Fault) -> Fault:
-    FAULTS[function.__name__] = function  # pyright: ignore[reportFunctionMemberAccess]
+    FAULTS[function.__name__] = function
     return function
 
 
