@@ -87,8 +87,9 @@ class Secrets:
         return self._password(role, "labo_postgres_password")
 
     def oidc_client(self) -> str:
-        """What the gateway and the demonstration's identity provider share."""
-        return self._password("gateway", "labo_oidc_client_secret")
+        """What the gateway and the demonstration's identity provider share, each in its own folder."""
+        secret = self._password("gateway", "labo_oidc_client_secret")
+        return self._password("identity", "labo_oidc_client_secret", secret)
 
     def all_nats(self) -> dict[str, str]:
         return {user: self.nats(user) for user in NATS_USERS}
@@ -96,7 +97,7 @@ class Secrets:
     def all_postgres(self) -> dict[str, str]:
         return {role: self.postgres(role) for role in SERVICES}
 
-    def _password(self, account: str, name: str) -> str:
+    def _password(self, account: str, name: str, given: str = "") -> str:
         path = self.directory(account) / name
         if not path.exists():
             whole = path.with_name(f".{name}.{os.getpid()}")

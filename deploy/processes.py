@@ -44,7 +44,7 @@ def companions(installation: Installation, ports: Ports) -> Sequence[Program]:
         Program("mail-catcher", installation, mail, port=ports.mail, ready_path="/api/messages?to=-"),
         Program(
             "sign-in", installation, identity, port=ports.identity, ready_path="/.well-known/openid-configuration",
-            environment={"LABO_SECRETS_DIR": str(secrets.directory(GATEWAY))},
+            environment={"LABO_SECRETS_DIR": str(secrets.directory("identity"))},
         ),
     ]  # fmt: skip
 

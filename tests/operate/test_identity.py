@@ -32,7 +32,7 @@ class Provider:
         self.secret = Secrets(folder / "secrets").oidc_client()
         port = free_port()
         command = ["deploy.identity", "--port", str(port), "--portal", PORTAL, "--key", str(folder / "signing_key.pem")]
-        environment = {"LABO_SECRETS_DIR": str(folder / "secrets" / "gateway")}
+        environment = {"LABO_SECRETS_DIR": str(folder / "secrets" / "identity")}
         ready = "/.well-known/openid-configuration"
         self.process = Program("sign-in", installation, command, port=port, ready_path=ready, environment=environment)
         self.web = httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)

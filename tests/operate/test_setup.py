@@ -91,7 +91,8 @@ def test_a_missing_venv_module_is_one_sentence(monkeypatch: pytest.MonkeyPatch) 
 def test_a_missing_or_old_python_is_one_sentence(tmp_path: Path, python: str, told: str) -> None:
     (tmp_path / "old-python").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "old-python").chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    outside_make = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
+    environment = {**outside_make, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
 
     answer = subprocess.run(
         ["make", "--no-print-directory", f"PYTHON={python}", "run"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

@@ -6,14 +6,16 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from deploy.child import Child, Command
-from deploy.installation import Installation
+from deploy.installation import Installation, Ports
 from deploy.program import Program, birth, end_leftovers, leftovers
+from deploy.stack import Stack
 from deploy.supervisor import Supervisor, how_it_died
 from tests.conftest import eventually
 
@@ -120,6 +122,27 @@ async def test_a_stop_while_something_is_being_started_again_leaves_no_process_b
     await supervisor.stop([child], within=5)
 
     assert not child.running
+
+
+async def test_a_hurried_stop_waits_for_nobody_and_starts_nothing_again(folder: Path) -> None:
+    installation = Installation(folder)
+    installation.create()
+    stack = Stack(installation, Ports.free())
+    deaf = f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('{folder}/deaf', 'w'); time.sleep(600)"
+    program = Program("booking", installation, ["timeit", "-n1", "-r1", deaf])
+    await stack.supervisor.start(program)
+    await eventually((folder / "deaf").exists)
+
+    began = time.monotonic()
+    stopping = asyncio.create_task(stack.stop())
+    await asyncio.sleep(0.3)
+    assert not stopping.done()
+    stack.hurry()
+    await stopping
+
+    assert time.monotonic() - began < 5
+    assert not program.running
+    assert not [line for line in stack.terminal.lines if "starting it again" in line]
 
 
 @pytest.mark.parametrize(

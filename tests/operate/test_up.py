@@ -64,32 +64,13 @@ def terminals(folder: Path) -> Iterator[Callable[[], Terminal]]:
         terminal.close()
 
 
-def test_ctrl_c_stops_doors_first_then_workers_then_what_they_work_with(terminals: Callable[[], Terminal], folder: Path) -> None:
-    terminal = terminals()
-    terminal.wait_for("Lab-O runs")
-    for words in ("Monday 1 March 2027, 09:0", "Portal   http://127.0.0.1:", "Mail     http://127.0.0.1:", "Garonne Tilleul", "Ctrl-C"):
-        assert words in terminal.said
-
-    terminal.process.send_signal(signal.SIGINT)
-
-    assert terminal.process.wait(60) == 0
-    stopped = [line.split("stopped: ")[1].split("  ")[0] for line in terminal.said.splitlines() if "stopped: " in line]
-    assert stopped == [
-        "gateway",
-        "catalog, booking, projects, notify",
-        "topology-watch, mail-catcher, sign-in",
-        "nats-server",
-        "PostgreSQL",
-    ]
-    assert "killed" not in terminal.said
-    assert leftovers(Installation(folder)) == {}
-
-
-def test_a_killed_supervisor_leaves_nothing_that_the_next_start_does_not_clear(
+def test_a_killed_supervisor_leaves_nothing_that_the_next_start_does_not_clear_and_ctrl_c_stops_all_in_order(
     terminals: Callable[[], Terminal], folder: Path, labo: Callable[..., Answer]
 ) -> None:
     first = terminals()
-    first.wait_for("Lab-O runs")
+    first.wait_for("Ctrl-C; data")
+    for words in ("Lab-O runs", "Monday 1 March 2027, 09:0", "Portal   http://127.0.0.1:", "Mail     http://127.0.0.1:", "Garonne Tilleul"):
+        assert words in first.said
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait()
     assert "no Lab-O runs" in labo("status", data=folder).stderr
@@ -97,25 +78,35 @@ def test_a_killed_supervisor_leaves_nothing_that_the_next_start_does_not_clear(
     assert {"booking", "gateway", "mail-catcher"} <= set(left)
 
     second = terminals()
-    second.wait_for("Lab-O runs")
+    second.wait_for("Ctrl-C; data")
 
     assert "ending what an earlier run left: " in second.said
     answer = labo("status", "--json", data=folder)
     assert json.loads(answer.stdout)["services"][0]["ready"] is True
     assert not set(left.values()) & set(leftovers(Installation(folder)).values())
 
+    second.process.send_signal(signal.SIGINT)
 
-def test_ctrl_c_during_the_start_stops_what_there_is_and_ctrl_c_again_does_not_wait(
-    terminals: Callable[[], Terminal], folder: Path
-) -> None:
+    assert second.process.wait(60) == 0
+    stopped = [line.split("stopped: ")[1].split("  ")[0] for line in second.said.splitlines() if "stopped: " in line]
+    assert stopped == [
+        "gateway",
+        "catalog, booking, projects, notify",
+        "topology-watch, mail-catcher, sign-in",
+        "nats-server",
+        "PostgreSQL",
+    ]
+    assert "killed" not in second.said
+    assert leftovers(Installation(folder)) == {}
+
+
+def test_ctrl_c_during_the_start_stops_what_there_is(terminals: Callable[[], Terminal], folder: Path) -> None:
     terminal = terminals()
     terminal.wait_for("streams, durables")
 
     terminal.process.send_signal(signal.SIGINT)
-    terminal.wait_for("Stopping; ")
-    time.sleep(0.6)  # what comes at once is the same wish, passed on by make
-    terminal.process.send_signal(signal.SIGINT)
 
-    assert terminal.process.wait(30) == 0
-    assert leftovers(Installation(folder)) == {}
+    assert terminal.process.wait(60) == 0
+    assert "Lab-O runs" not in terminal.said
     assert "Traceback" not in terminal.said
+    assert leftovers(Installation(folder)) == {}
