@@ -102,7 +102,7 @@ class Secrets:
         if not path.exists():
             whole = path.with_name(f".{name}.{os.getpid()}")
             with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.write(secrets.token_urlsafe(24))
+                file.write(given or secrets.token_urlsafe(24))
             with suppress(FileExistsError):
                 os.link(whole, path)  # whoever comes second reads the first one's, never half of it
             whole.unlink()
