@@ -81,7 +81,7 @@ class House:
 
     def browser(self, **options: Any) -> httpx2.AsyncClient:
         """A client with cookies, as a browser has them."""
-        client = httpx2.AsyncClient(base_url=self.url, timeout=10, **options)
+        client = httpx2.AsyncClient(base_url=self.url, timeout=20, verify=False, **options)
         self.stack.push_async_callback(client.aclose)
         return client
 
@@ -100,20 +100,20 @@ class House:
         await self.stops[name].aclose()
 
     async def register(self, *agents: Agent) -> None:
-        for agent in agents:
-            await self.bus.ask(
-                RegisterAgent(
-                    agent_id=agent.agent_id,
-                    sub=agent.sub,
-                    given_name=agent.given_name,
-                    usual_name=agent.usual_name,
-                    email=agent.email,
-                    siret=agent.org_unit.siret,
-                    org_unit=agent.org_unit.code,
-                    roles=agent.roles,  # pyright: ignore[reportArgumentType]
-                ),
-                OPERATOR,
+        orders = (
+            RegisterAgent(
+                agent_id=agent.agent_id,
+                sub=agent.sub,
+                given_name=agent.given_name,
+                usual_name=agent.usual_name,
+                email=agent.email,
+                siret=agent.org_unit.siret,
+                org_unit=agent.org_unit.code,
+                roles=agent.roles,  # pyright: ignore[reportArgumentType]
             )
+            for agent in agents
+        )
+        await asyncio.gather(*(self.bus.ask(order, OPERATOR) for order in orders))
 
     async def token(self, agent: Agent) -> str:
         """A bearer token of an agent who is in the directory."""
@@ -192,7 +192,7 @@ def provider_key(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def identity(house: House, provider_key: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[IdentityProvider]:
     """The local provider of the demonstration, on the address that the gateway was told."""
     monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
-    running = IdentityProvider(house.settings, provider_key, [ALICE, BOB, *OTHERS[:10]])
+    running = IdentityProvider(house.settings, provider_key, read_agents())
     running.start()
     yield running
     running.stop()

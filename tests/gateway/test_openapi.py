@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -134,3 +137,23 @@ async def test_answers_are_as_it_says(document: dict[str, Any], house: House, ev
     check(document, "Bookings", (await alice.get("/api/v1/me/bookings")).json())
     check(document, "Portfolio", (await alice.get("/api/v1/me/projects")).json())
     check(document, "BookingItem", (await alice.post(f"/api/v1/bookings/{booking_id}/cancel")).json())
+
+
+async def test_made_up_requests_find_no_answer_that_it_does_not_describe(house: House, tmp_path: Path) -> None:
+    """Waived: `positive_data_acceptance`, since a well-formed cursor or If-Match that is not ours is refused on purpose."""
+    await house.start("catalog", "booking", "projects")
+    await house.register(ALICE)
+    await add_session(house)
+
+    fuzzing = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("schemathesis"),
+        *("run", f"{house.url}/api/v1/openapi.json", "--header", f"Authorization: Bearer {await house.token(ALICE)}"),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "25", "--generation-deterministic", "--no-color"),
+        *("--exclude-checks", "positive_data_acceptance"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=tmp_path,  # it keeps notes
+    )
+    said, _ = await fuzzing.communicate()
+
+    assert fuzzing.returncode == 0, said.decode()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from starlette.datastructures import Headers
 
+from services.gateway.login.principal import Doorkeeper
 from services.gateway.settings import GatewaySettings
-from services.gateway.web.protection import LARGEST_BODY, content_security_policy, from_another_site
+from services.gateway.web.protection import LARGEST_BODY, content_security_policy, from_another_site, security_headers
 from services.gateway.web.rate import Rate, TooManyRequests
 from tests.gateway.conftest import ALICE, House, IdentityProvider, sign_in
 
@@ -70,9 +71,11 @@ def test_forms_may_lead_to_the_provider_and_nowhere_else() -> None:
 
 def test_over_https_cookies_are_host_only_and_browsers_stay_on_https() -> None:
     settings = GatewaySettings(public_url="https://labo.example")
+    door = Doorkeeper(settings, None)  # pyright: ignore[reportArgumentType] - it asks nothing of the database here
 
-    assert settings.secure
-    assert settings.public_origin == "https://labo.example"
+    assert door.cookie == "__Host-labo-session"
+    assert "strict-transport-security" in security_headers(settings)
+    assert "strict-transport-security" not in security_headers(GatewaySettings())
 
 
 @pytest.mark.parametrize("announced", [True, False])

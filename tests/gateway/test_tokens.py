@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from services.gateway.directory.domain import AgentUnknown
-from services.gateway.login import principal
+from services.gateway.login import store, tokens
 from services.gateway.login.handlers import NotInProduction, issue_demo_token
+from shared.bus import Caller
 from shared.contracts.gateway import IssueDemoToken
+from shared.database import Database, is_infrastructure
 from shared.errors import NotAllowed
-from tests.gateway.conftest import ALICE, OPERATOR, House
+from tests.gateway.conftest import ALICE, OPERATOR, OTHERS, House, free_port
 from tests.gateway.given import refusal
 
 PRIVATE = ["/me", "/me/bookings", "/me/projects", f"/bookings/{UUID(int=1)}"]
@@ -51,10 +56,10 @@ async def test_a_revoked_token_that_was_just_seen_serves_30_seconds_at_most(hous
     async with house.database.begin() as tx:
         await tx.execute(text("update api_token set revoked_at = clock_timestamp()"))
 
-    real = principal.time.monotonic
-    monkeypatch.setattr(principal.time, "monotonic", lambda: real() + principal.TOKEN_CACHE_SECONDS)
+    real = tokens.time.monotonic
+    monkeypatch.setattr(tokens.time, "monotonic", lambda: real() + tokens.CACHE_SECONDS)
 
-    assert principal.TOKEN_CACHE_SECONDS <= 30
+    assert tokens.CACHE_SECONDS <= 30
     assert refusal(await script.get("/api/v1/me")) == (401, "token_invalid")
 
 
@@ -69,9 +74,40 @@ async def test_a_token_is_stored_as_its_hash_and_issued_to_operators_of_a_demons
     assert len(stored) == 1
     assert token not in stored[0]
     with pytest.raises(NotAllowed):
-        await issue_demo_token(IssueDemoToken(sub=ALICE.sub), principal.Caller("x", frozenset({"agent"})), house.database)
+        await issue_demo_token(IssueDemoToken(sub=ALICE.sub), Caller("x", frozenset({"agent"})), house.database)
     with pytest.raises(AgentUnknown):
         await issue_demo_token(IssueDemoToken(sub="nobody"), OPERATOR, house.database)
     monkeypatch.setenv("LABO_ENVIRONMENT", "production")
     with pytest.raises(NotInProduction):
         await issue_demo_token(IssueDemoToken(sub=ALICE.sub), OPERATOR, house.database)
+
+
+async def test_a_crowd_at_a_process_that_has_just_started_takes_few_queries(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.register(*OTHERS[:40])
+    secrets = await asyncio.gather(*(house.token(agent) for agent in OTHERS[:40]))
+    asked: list[int] = []
+    real = store.token_agents
+
+    async def counted(connection: Any, hashes: Sequence[bytes]) -> Any:
+        asked.append(len(hashes))
+        return await real(connection, hashes)
+
+    monkeypatch.setattr(store, "token_agents", counted)
+    crowd = tokens.Tokens(house.database)
+
+    found = await asyncio.gather(*(crowd.find(store.hash_of(secret)) for secret in (*secrets, "nobody's")))
+
+    assert [agent.agent_id if agent else None for agent in found] == [*(agent.agent_id for agent in OTHERS[:40]), None]
+    assert sum(asked) == 41
+    assert len(asked) <= 2
+    assert crowd.known(store.hash_of("nobody's")) is None
+
+
+async def test_with_the_database_away_no_token_is_taken_for_a_wrong_one(house: House) -> None:
+    away = Database.of(house.settings.model_copy(update={"postgres_port": free_port()}))
+    crowd = tokens.Tokens(away)
+
+    answers = await asyncio.gather(*(crowd.find(store.hash_of(str(number))) for number in range(3)), return_exceptions=True)
+    await away.dispose()
+
+    assert all(isinstance(answer, Exception) and is_infrastructure(answer) for answer in answers)

@@ -57,3 +57,7 @@ def test_a_sentence_has_a_capital_and_one_full_stop() -> None:
     assert wording.sentence("séance annulée : grève.") == "Séance annulée : grève."
     assert wording.department("31") == "Haute-Garonne (31)"
     assert wording.long_day(date(2027, 5, 1)) == "samedi 1er mai 2027"
+
+
+def test_no_line_begins_with_a_colon() -> None:
+    assert wording.bound("IA : « quoi » ?") == "IA\u00a0: «\u00a0quoi\u00a0»\u00a0?"

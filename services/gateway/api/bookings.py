@@ -92,7 +92,10 @@ async def cancel_booking(
     booking_id: UUID,
     _body: Annotated[NoMembers | None, Body()] = None,
     _idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=LONGEST_KEY)] = None,
-    _if_match: Annotated[str | None, Header(alias="If-Match", description="ETag of the booking: refuse if it has changed since.")] = None,
+    _if_match: Annotated[
+        str | None,
+        Header(alias="If-Match", description="ETag of the booking: refuse if it has changed since.", json_schema_extra={"example": '"1"'}),
+    ] = None,
 ) -> Response:
     """Give the seat back, or leave the queue; whoever is next is served at once."""
     desk = desk_of(request)

@@ -42,6 +42,12 @@ PROBLEM: dict[str, Any] = {
     ],
 }
 
+LOCAL_TIME: dict[str, Any] = {
+    "type": "string",
+    "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}",
+    "description": "On the clocks of `zone`, without an offset.",
+}
+
 STATUS = {
     "cursor_invalid": 400,
     "not_signed_in": 401,
@@ -145,6 +151,8 @@ def document(api: FastAPI, session_cookie: str) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = PROBLEM
+    for name in ("local_start", "local_end"):  # Pydantic calls it `date-time`, which in JSON Schema has an offset
+        schemas["Period"]["properties"][name] = LOCAL_TIME
     found["paths"].setdefault("/sessions/{session_id}/bookings", {})["post"] = BOOK
     for path, operations in found["paths"].items():
         public = path.startswith("/sessions") and "post" not in operations

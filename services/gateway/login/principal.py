@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,13 +10,11 @@ from starlette.requests import HTTPConnection
 from services.gateway.directory.domain import Agent
 from services.gateway.login import store
 from services.gateway.login.domain import NotSignedIn, TokenInvalid
+from services.gateway.login.tokens import Tokens
 from services.gateway.settings import GatewaySettings
 from services.gateway.web.rate import Rate
 from shared.bus import Caller
 from shared.database import Database
-
-TOKEN_CACHE_SECONDS = 30.0  # a revoked token may serve this long in a process that has just seen it
-TOKEN_CACHE_SIZE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class Doorkeeper:
 
     def __init__(self, settings: GatewaySettings, database: Database) -> None:
         self._database = database
-        self._known: dict[bytes, tuple[Principal, float]] = {}
+        self._tokens = Tokens(database)
         self._agents = Rate(settings.requests_per_minute)
         self._addresses = Rate(settings.unknown_requests_per_minute)
         self.cookie = "__Host-labo-session" if settings.secure else "labo-session"
@@ -73,20 +70,13 @@ class Doorkeeper:
         if scheme.lower() != "bearer" or not token:
             raise TokenInvalid("not a bearer token")
         key = store.hash_of(token.strip())
-        now = time.monotonic()
-        if (hit := self._known.get(key)) and hit[1] > now:
-            return hit[0]
-        self._addresses.count(address_of(request))
-        found = await store.token_agent(self._database, key)
-        if found is None:
-            self._known.pop(key, None)
+        agent = self._tokens.known(key)
+        if agent is None:
+            self._addresses.count(address_of(request))
+            agent = await self._tokens.find(key)
+        if agent is None:
             raise TokenInvalid("unknown, expired or revoked")
-        agent, lives_on = found
-        if len(self._known) >= TOKEN_CACHE_SIZE:
-            self._known.clear()
-        principal = Principal(agent)
-        self._known[key] = principal, now + min(TOKEN_CACHE_SECONDS, lives_on)
-        return principal
+        return Principal(agent)
 
     async def _by_session(self, secret: str) -> Principal | None:
         found = await store.session_agent(self._database, secret)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import ssl
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -56,12 +57,13 @@ class Attempt:
 class Provider:
     """The provider that the settings name. Its documents are read when first needed and kept for ten minutes."""
 
-    def __init__(self, settings: GatewaySettings, transport: httpx2.AsyncBaseTransport | None = None) -> None:
-        self._settings, self._transport = settings, transport
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
         self._metadata: Metadata | None = None
         self._keys: KeySet | None = None
         self._read_at = 0.0
         self._lock = asyncio.Lock()
+        self._certificates = ssl.create_default_context()  # once: reading them takes 50 ms
 
     @property
     def _redirect_uri(self) -> str:
@@ -136,7 +138,7 @@ class Provider:
 
     async def _get_json(self, url: str) -> Any:
         try:
-            async with httpx2.AsyncClient(timeout=TIMEOUT, transport=self._transport) as client:
+            async with httpx2.AsyncClient(timeout=TIMEOUT, verify=self._certificates) as client:
                 answer = await client.get(url)
                 answer.raise_for_status()
                 return answer.json()
@@ -154,7 +156,7 @@ class Provider:
             code_challenge_method="S256",
             token_endpoint_auth_method="client_secret_post" if "client_secret_post" in methods else "client_secret_basic",
             timeout=TIMEOUT,
-            transport=self._transport,
+            verify=self._certificates,
         )
 
     # --- signed answers --------------------------------------------------------------------------------------------------------------

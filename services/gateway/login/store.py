@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Literal
@@ -134,22 +135,19 @@ async def add_token(tx: AsyncConnection, agent_id: UUID, life: timedelta) -> str
     return secret
 
 
-_TOKEN = text(
+_TOKENS = text(
     f"""
-    select {directory.COLUMNS}, extract(epoch from expires_at - clock_timestamp()) as lives_on
+    select {directory.COLUMNS}, token_hash, extract(epoch from expires_at - clock_timestamp()) as lives_on
     from api_token join agents using (agent_id)
-    where token_hash = :hash and revoked_at is null and expires_at > clock_timestamp()
+    where token_hash = any(:hashes) and revoked_at is null and expires_at > clock_timestamp()
     """  # noqa: S608 - constants only
 )
 
 
-async def token_agent(database: Database, token_hash: bytes) -> tuple[Agent, float] | None:
-    """Whose token this is and for how many seconds it still holds; None when unknown, expired or revoked."""
-    async with database.connect() as connection:
-        row = (await connection.execute(_TOKEN, {"hash": token_hash})).one_or_none()
-    if row is None:
-        return None
-    return directory.agent_of(row), float(row.lives_on)
+async def token_agents(connection: AsyncConnection, hashes: Sequence[bytes]) -> dict[bytes, tuple[Agent, float]]:
+    """By hash, whose token it is and for how many seconds it still holds; without the unknown, expired and revoked ones."""
+    rows = await connection.execute(_TOKENS, {"hashes": list(hashes)})
+    return {row.token_hash: (directory.agent_of(row), float(row.lives_on)) for row in rows}
 
 
 async def sweep(tx: AsyncConnection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -108,3 +109,8 @@ def department(code: str) -> str:
 def sentence(words: str) -> str:
     """With a capital and a full stop."""
     return f"{words[:1].upper()}{words[1:].rstrip('.')}."
+
+
+def bound(words: str) -> str:
+    """Signs that follow a blank in French stay with their word: no line begins with a colon."""
+    return re.sub(r" (?=[:;!?»])|(?<=«) ", "\N{NO-BREAK SPACE}", words)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,6 +42,20 @@ def content_security_policy(settings: GatewaySettings) -> str:
     )
 
 
+def security_headers(settings: GatewaySettings) -> dict[str, str]:
+    headers = {
+        "content-security-policy": content_security_policy(settings),
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "same-origin",
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    }
+    if settings.secure:
+        headers["strict-transport-security"] = "max-age=31536000"
+    return headers
+
+
 def from_another_site(method: str, headers: Headers, origins: frozenset[str]) -> bool:
     """True for a change asked by a page of another site with the cookies of ours. Bearer tokens are not sent by accident."""
     if method in SAFE_METHODS or "authorization" in headers:
@@ -60,16 +74,7 @@ class Protection:
     def __init__(self, app: ASGIApp, settings: GatewaySettings, refuse: Callable[[Request, Exception], Awaitable[Response]]) -> None:
         self._app, self._refuse = app, refuse
         self._origins = frozenset({settings.public_origin})
-        self._headers = {
-            "content-security-policy": content_security_policy(settings),
-            "x-content-type-options": "nosniff",
-            "referrer-policy": "same-origin",
-            "cross-origin-opener-policy": "same-origin",
-            "cross-origin-resource-policy": "same-origin",
-            "permissions-policy": "camera=(), geolocation=(), microphone=()",
-        }
-        if settings.secure:
-            self._headers["strict-transport-security"] = "max-age=31536000"
+        self._headers = [(name.encode(), value.encode()) for name, value in security_headers(settings).items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,9 +88,7 @@ class Protection:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                message["headers"] = [*message["headers"], *self._headers]
             await send(message)
 
         headers = Headers(scope=scope)
