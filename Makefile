@@ -61,7 +61,7 @@ release: setup-dev  ## make today's contracts the promise that later ones are co
 	$(BIN)/python -m deploy.contracts release
 
 pytest: setup-dev
-	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(PYTEST_ARGS)
 
 lock:  ## resolve the dependencies of pyproject.toml again (needs uv)
 	$(COMPILE) -o requirements.lock

@@ -23,7 +23,7 @@ from deploy.stack import Stack
 from deploy.target import Target
 from tests.conftest import eventually
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300), pytest.mark.xdist_group("stack")]
 
 Answer = subprocess.CompletedProcess[str]
 Labo = Callable[..., Awaitable[Answer]]
