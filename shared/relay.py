@@ -179,7 +179,8 @@ class Relay:
         faults.point("relay.waits")
         if not self._acked:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):  # wait_for swallows a cancellation that comes with the wake (Python < 3.12)
+                    await self._wake.wait()
         self._wake.clear()
 
     async def _read_page(self, leader: Leader) -> bool:

@@ -40,6 +40,7 @@ RETRY_SECONDS = 0.5
 SWEEP_SECONDS = 3600.0
 LETTERS_SECONDS = 15.0
 READY_WITHIN_SECONDS = 1.5
+CANCEL_AGAIN_SECONDS = 10.0  # longer than a loop takes to put its work away (notify: 5 s)
 CLOCK_SECONDS = 30.0  # a shift that this process did not hear of is found after this
 REPLAY = "replay_dead_letter"
 
@@ -190,11 +191,15 @@ class Process:
 
     @staticmethod
     async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+        """Until they have ended: a library's `wait_for` may swallow a cancellation (Python < 3.12), and a stop would wait for ever."""
+        waiting = set(tasks)
+        while waiting:
+            for task in waiting:
+                task.cancel()
+            _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)
         for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+            if not task.cancelled() and (error := task.exception()):
+                raise error
 
     # --- clock, sweeps ---------------------------------------------------------------------------------------------------------------
 

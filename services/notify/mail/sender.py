@@ -58,7 +58,8 @@ class Sender:
             while True:
                 await self._round()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
+                    async with asyncio.timeout(POLL_SECONDS):  # wait_for swallows a cancellation that comes with the wake: no stop
+                        await self._woken.wait()
         finally:
             self._database.after_commit.remove(self._woken.set)
             await self._finish()
