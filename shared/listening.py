@@ -65,7 +65,7 @@ class Listener:
     async def _listen(self, inlets: Sequence[Inlet]) -> None:
         while not self._stopping:
             if await self._all_there(inlets):
-                broker = self._build(inlets)
+                broker, subscribers = self._build(inlets)
                 try:
                     await broker.start()
                 except (NatsError, JetStreamError, OSError, TimeoutError) as error:
@@ -73,7 +73,7 @@ class Listener:
                     await broker.stop()
                 else:
                     self._broker = broker
-                    self._guard(broker, inlets)
+                    self._guard(subscribers)
                     return
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -87,7 +87,8 @@ class Listener:
             return False
         return True
 
-    def _build(self, inlets: Sequence[Inlet]) -> NatsBroker:
+    def _build(self, inlets: Sequence[Inlet]) -> tuple[NatsBroker, list[tuple[Any, Inlet]]]:
+        """The broker, and its subscribers with their inlets: `broker.subscribers` comes out of a set, in no order."""
         options = connection_options(self._settings, self._bus.service)
         inbox_prefix: bytes = options.pop("inbox_prefix")
         security = SASLPlaintext(options.pop("user"), options.pop("password"))
@@ -99,6 +100,7 @@ class Listener:
             logger=logging.getLogger("labo.faststream"),
             log_level=logging.DEBUG,
         )
+        subscribers: list[tuple[Any, Inlet]] = []
         for inlet in inlets:
             subscriber: Any = broker.subscriber(
                 config=ConsumerConfig(filter_subjects=list(inlet.consumer.subjects)),  # topology declares it; FastStream wants a name
@@ -110,11 +112,12 @@ class Listener:
                 decoder=_undecoded,
             )
             subscriber(_into(inlet))
-        return broker
+            subscribers.append((subscriber, inlet))
+        return broker, subscribers
 
-    def _guard(self, broker: NatsBroker, inlets: Sequence[Inlet]) -> None:
-        for subscriber, inlet in zip(broker.subscribers, inlets, strict=True):
-            subscription: Any = getattr(subscriber, "subscription")  # noqa: B009
+    def _guard(self, subscribers: Sequence[tuple[Any, Inlet]]) -> None:
+        for subscriber, inlet in subscribers:
+            subscription: Any = subscriber.subscription
             subscription.fetch = guarded(subscription.fetch, inlet, self._bus)
 
     async def _batch_loop(self, inlet: Inlet) -> None:
