@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 from nats.aio.client import Client
+from sqlalchemy import text
 
 from deploy import topology
 from shared import faults
@@ -126,6 +127,20 @@ async def stream_away(plot: Plot) -> list[str]:
     return await plot.verdict()
 
 
+async def backlog_of_a_vacant_lead(plot: Plot) -> list[str]:
+    """F2: nobody publishes for a while, then somebody does."""
+    await plot.stage.start("notify-1")
+    async with plot.stage.booking.connect() as vacancy:
+        await vacancy.execute(text("select pg_advisory_lock(hashtext('labo.relay'), hashtext(current_schema()))"))
+        await plot.stage.start("booking-1", bug=plot.bug)
+        plot.load.rate = 30
+        async with plot.load:
+            await asyncio.sleep(3.0)
+            await vacancy.execute(text("select pg_advisory_unlock(hashtext('labo.relay'), hashtext(current_schema()))"))
+            await plot.load.flows()
+    return await plot.verdict()
+
+
 async def killed_between_data_and_answer(plot: Plot) -> list[str]:
     """F5."""
     await plot.stage.start("booking-1")
@@ -153,7 +168,7 @@ CAUGHT_BY: dict[str, tuple[Trigger, str]] = {
     "published_before_commit": (lambda plot: command_killed(plot, "command.before_commit"), "I2 stream"),
     "marked_as_published_before_the_ack": (publications_lost_on_the_way, "I2 stream"),
     "relay_gives_up_after_some_tries": (stream_away, "parked"),
-    "relay_workers_without_order": (stream_away, "out of order"),
+    "relay_workers_without_order": (backlog_of_a_vacant_lead, "out of order"),
     "key_stored_outside_the_transaction": (lambda plot: command_killed(plot, "command.after_commit"), "already_booked"),
     "mail_sent_again_after_sending": (killed_between_data_and_answer, "left 2 times"),
     "client_gives_up_reconnecting": (wires_cut, "I8 not healed"),
