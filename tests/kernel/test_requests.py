@@ -258,7 +258,8 @@ async def test_a_key_whose_owner_still_works_is_in_use(kernel: Kernel) -> None:
 
     assert await code_of(gateway.ask(request, caller)) == "idempotency_key_in_use"
     release.set()
-    assert await gateway.ask(request, caller) == await first
+    reply = await first
+    assert await gateway.ask(request, caller) == reply
 
 
 async def test_a_refusal_is_not_kept_under_the_key(kernel: Kernel) -> None:
