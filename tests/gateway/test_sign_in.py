@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,7 +14,9 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from sqlalchemy import text
 
-from services.gateway.login.domain import safe_next
+from services.gateway.login.domain import SignInRefused, safe_next
+from services.gateway.login.provider import Provider
+from services.gateway.settings import GatewaySettings
 from shared.database import Database
 from tests.gateway.conftest import ALICE, BOB, House, IdentityProvider, sign_in
 
@@ -279,3 +282,12 @@ async def test_a_provider_that_names_another_issuer_is_not_trusted(house: House,
     )
 
     assert (await house.browser().get("/connexion")).status_code == 503
+
+
+@pytest.mark.parametrize(("acr", "enough"), [("eidas1", True), ("eidas2", True), ("eidas0", False), (None, False)])
+def test_S1_a_level_of_assurance_that_was_asked_for_is_checked(acr: str | None, *, enough: bool) -> None:
+    provider = Provider(GatewaySettings(oidc_acr_values="eidas1 eidas2"))
+
+    with nullcontext() if enough else pytest.raises(SignInRefused):
+        provider._check_level({"sub": "a"} | ({"acr": acr} if acr else {}))
+    Provider(GatewaySettings())._check_level({"sub": "a"})

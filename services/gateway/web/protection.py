@@ -20,6 +20,7 @@ from shared.errors import Refused
 
 LARGEST_BODY = 64 * 1024
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+METHODS = SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
 
 HTTP_REQUESTS = Counter("labo_http_requests", "HTTP exchanges answered, by route and status", ["method", "route", "status"])
 HTTP_SECONDS = Histogram(
@@ -97,9 +98,9 @@ class Protection:
             with telemetry.tracer.start_as_current_span(f"HTTP {method}", context=context, kind=SpanKind.SERVER):
                 await self._let_in(scope, receive, answer, headers)
         finally:
-            route = getattr(scope.get("route"), "path", "none")
-            HTTP_REQUESTS.labels(method, route, status).inc()
-            HTTP_SECONDS.labels(method, route).observe(time.perf_counter() - started)
+            route, counted = getattr(scope.get("route"), "path", "none"), method if method in METHODS else "other"
+            HTTP_REQUESTS.labels(counted, route, status).inc()
+            HTTP_SECONDS.labels(counted, route).observe(time.perf_counter() - started)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         """Hand over, and answer whatever was not answered. An answer that had begun is cut off: the client sees that it is broken."""
