@@ -30,7 +30,9 @@ def stack_folder() -> Generator[Path]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack() -> AsyncIterator[Stack]:
     with stack_folder() as folder:
-        async with Stack(Installation(folder), Ports.free(), settings={"LABO_RATE_LIMIT": "100000"}) as running:
+        async with Stack(
+            Installation(folder), Ports.free(), settings={"LABO_REQUESTS_PER_MINUTE": "0", "LABO_UNKNOWN_REQUESTS_PER_MINUTE": "0"}
+        ) as running:
             yield running
 
 
