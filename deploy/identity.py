@@ -31,6 +31,7 @@ from oidc_provider_mock import User, init_app
 from oidc_provider_mock._storage import Client, ClientAllowAny, storage  # no public way to add a client
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
@@ -167,13 +168,18 @@ def signing_key(file: Path) -> RSAKey:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="identity", description="Local OpenID Connect provider of the demonstration")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--behind-proxy", action="store_true", help="believe one proxy's word on the scheme (X-Forwarded-Proto)")
     parser.add_argument("--portal", required=True, help="address of the portal, the only one that is answered")
     parser.add_argument("--key", type=Path, required=True, help="file of the signing key, made at first need")
     asked = parser.parse_args(arguments)
     os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # loopback, without TLS
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # request lines hold codes
     secret = IdentitySettings.model_validate({}).oidc_client_secret.get_secret_value()
-    server = make_server("127.0.0.1", asked.port, provider(asked.portal, secret, signing_key(asked.key), read_agents()), threaded=True)
+    app = provider(asked.portal, secret, signing_key(asked.key), read_agents())
+    if asked.behind_proxy:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=0, x_proto=1)
+    server = make_server(asked.host, asked.port, app, threaded=True)
     signal.signal(signal.SIGTERM, _leave)
     server.serve_forever()
 

@@ -134,17 +134,17 @@ class Pages:
         return self._page(request, "missing.html", {}, status=404)
 
 
-async def serve(folder: Path, smtp_port: int, web_port: int, bounced: Collection[str] = (BOUNCED,)) -> None:
+async def serve(folder: Path, smtp_port: int, web_port: int, bounced: Collection[str] = (BOUNCED,), *, host: str = HOST) -> None:
     """Until SIGTERM or SIGINT: a conversation under way may end first."""
     mailbox = Mailbox(folder)
     reception = Reception(mailbox, bounced)
     loop = asyncio.get_running_loop()
     smtp = await loop.create_server(
-        lambda: SMTP(reception, hostname="labo.localhost", data_size_limit=LARGEST, enable_SMTPUTF8=True, loop=loop), HOST, smtp_port
+        lambda: SMTP(reception, hostname="labo.localhost", data_size_limit=LARGEST, enable_SMTPUTF8=True, loop=loop), host, smtp_port
     )
     config = uvicorn.Config(
         Pages(mailbox).application,
-        host=HOST,
+        host=host,
         port=web_port,
         log_level="warning",
         access_log=False,
@@ -161,10 +161,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--smtp-port", type=int, required=True)
     parser.add_argument("--web-port", type=int, required=True)
+    parser.add_argument("--host", default=HOST)
     parser.add_argument("--bounce", action="append", help=f"an address that does not exist (default: {BOUNCED}); may be repeated")
     asked = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    asyncio.run(serve(asked.folder, asked.smtp_port, asked.web_port, asked.bounce or (BOUNCED,)))
+    asyncio.run(serve(asked.folder, asked.smtp_port, asked.web_port, asked.bounce or (BOUNCED,), host=asked.host))
 
 
 if __name__ == "__main__":
