@@ -243,7 +243,7 @@ async def test_the_database_refuses_a_seat_too_many_even_over_capacity(booking: 
         await book(booking, session_id)
     await hear(booking, catalog_says(session_id, version=2, capacity=2))
 
-    with pytest.raises(CheckViolationError, match="session_never_overbooked"):
+    with pytest.raises(IntegrityError, match="session_never_overbooked"):
         async with booking.begin() as tx:
             await tx.execute(text("update session set held = held + 1"))
 
