@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,6 +14,7 @@ from uuid import UUID
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import OutboundBufferLimitError
 from opentelemetry.trace import SpanKind
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -152,6 +154,13 @@ class Bus:
         if waiting is not None and not waiting.done():
             waiting.set_result(message)
 
+    async def send_frames(self, frames: Sequence[bytes]) -> None:
+        """Write messages that `frame` made, all at once. Raises like `publish` when the broker is away; then none was sent."""
+        if not self.client.is_connected:
+            raise OutboundBufferLimitError
+        await self.client._send_command(b"".join(frames))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        await self.client._flush_pending()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
     async def round_trip(self) -> bool:
         """True when the server answered a ping just now. Connected flags alone still said yes with NATS paused or cut off."""
         try:
@@ -162,6 +171,16 @@ class Bus:
 
     async def close(self) -> None:
         await self.client.close()
+
+
+def frame(subject: str, reply: str, headers: Mapping[str, str], payload: bytes) -> bytes:
+    """A message as the protocol has it. One call of the client's `publish` each held the relay at half of what it does now."""
+    lines = "".join([f"{name}: {_BREAK.sub(' ', value)}\r\n" for name, value in headers.items()])
+    head = f"NATS/1.0\r\n{lines}\r\n".encode()
+    return b"HPUB %b %d %d\r\n%b%b\r\n" % (f"{subject} {reply}".encode(), len(head), len(head) + len(payload), head, payload)
+
+
+_BREAK = re.compile("[\r\n]+")
 
 
 def _give_up(answer: asyncio.Future[Msg]) -> None:
@@ -207,4 +226,4 @@ def read_reply(reply_type: type[ReplyT], data: bytes) -> ReplyT:
     raise Refused.of(problem)
 
 
-__all__ = ["Bus", "Caller", "connection_options", "read_reply"]
+__all__ = ["Bus", "Caller", "connection_options", "frame", "read_reply"]

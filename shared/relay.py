@@ -7,8 +7,8 @@ outbox: when it was recreated, lost its tail or was purged, what it lacks is pub
 from __future__ import annotations
 
 import asyncio
-import json
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
+from pydantic_core import from_json
 
 from shared import faults, refill, telemetry
-from shared.bus import Bus
+from shared.bus import Bus, frame
 from shared.database import Database, is_infrastructure
 
 log = telemetry.log
@@ -56,9 +57,7 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Row:
     id: int
-    subject: str
-    headers: dict[str, str]
-    payload: bytes
+    frame: bytes
     sent_at: float | None = None
     """Monotonic seconds of the last try; None while it waits for the version before it."""
     follower: Row | None = None
@@ -75,6 +74,7 @@ class Relay:
     def __init__(self, database: Database, bus: Bus, stream: str) -> None:
         self._database, self._bus, self._stream = database, bus, stream
         self._wake = asyncio.Event()
+        self._unread = True
         self._leading = False
         self._inbox = ""
         self._forget()
@@ -87,6 +87,7 @@ class Relay:
 
     def wake(self) -> None:
         """Something was committed."""
+        self._unread = True
         self._wake.set()
 
     async def run(self) -> None:
@@ -123,8 +124,10 @@ class Relay:
     # --- leading -----------------------------------------------------------------------------------------------------------------
 
     async def _lead(self) -> None:
-        # Marks need no fsync: a lost mark is a duplicate that its id removes.
-        leader = await self._database.raw_connection(idle_session_timeout=LEASE, statement_timeout="60s", synchronous_commit="off")
+        leader = await self._database.raw_connection(idle_session_timeout=LEASE, statement_timeout="60s")
+        # Marks have a connection of their own, since reading and marking take Postgres as long as publishing takes us. They need no
+        # fsync: a lost mark is a duplicate that its id removes.
+        marker = await self._database.raw_connection(statement_timeout="60s", synchronous_commit="off")
         subscriptions: list[Subscription] = []
         try:
             if not await leader.fetchval("select pg_try_advisory_lock(hashtext('labo.relay'), hashtext(current_schema()))"):
@@ -140,9 +143,13 @@ class Relay:
             telemetry.RELAY_LEADER.set(1)
             log.info("relay_leads", stream=self._stream)
             faults.point("relay.leads")
-            await self._publish_for_ever(leader)
+            await self._publish_for_ever(leader, marker)
         finally:
             leader.terminate()
+            marker.terminate()
+            if self._marking is not None:
+                self._marking.cancel()
+                await asyncio.gather(self._marking, return_exceptions=True)
             for subscription in subscriptions:
                 with suppress(NatsError):
                     await subscription.unsubscribe()
@@ -151,7 +158,10 @@ class Relay:
         """Start from the database's word: nothing is in flight, nothing read."""
         self._rows: dict[int, Row] = {}  # in flight, or behind one that is
         self._acked: dict[int, int] = {}  # id → stream sequence, not yet marked
+        self._marked: set[int] = set()  # since the last read began, which may still show them unpublished
+        self._marking: asyncio.Task[None] | None = None
         self._cursor = 0
+        self._read_at = 0.0
         self._checked_at = 0.0
         self._highest = 0
         self._first = 1
@@ -160,14 +170,17 @@ class Relay:
         self._swept_at = 0.0
         self._refused: dict[int, str] = {}
 
-    async def _publish_for_ever(self, leader: Leader) -> None:
+    async def _publish_for_ever(self, leader: Leader, marker: Leader) -> None:
         while True:
             if self._doubtful or time.monotonic() - self._checked_at > CHECK_SECONDS:
-                await self._check_stream(leader)
-            full = await self._read_page(leader) if self._ready() else False
-            await self._settle(leader)
+                await self._check_stream(leader, marker)
+            if time.monotonic() - self._read_at > POLL_SECONDS:
+                self._unread = True
+            if self._unread and self._ready():
+                await self._read_page(leader)
+            await self._settle_behind(marker)
             await self._send_late_ones()
-            if not full:
+            if not (self._unread and self._ready()):
                 await self._pause()
 
     def _ready(self) -> bool:
@@ -177,40 +190,47 @@ class Relay:
 
     async def _pause(self) -> None:
         faults.point("relay.waits")
-        if not self._acked:
+        if self._marking is not None or not self._acked:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):  # wait_for swallows a cancellation that comes with the wake (Python < 3.12)
                     await self._wake.wait()
         self._wake.clear()
 
-    async def _read_page(self, leader: Leader) -> bool:
-        """Take up the next rows. True when there may be more. At the end it starts again from the lowest: ids commit out of order."""
+    async def _read_page(self, leader: Leader) -> None:
+        """Take up the next rows. At the end it starts again from the lowest, once there is news: ids commit out of order."""
+        self._marked.clear()
+        self._unread, self._read_at = False, time.monotonic()
         found = await leader.fetch(_READ, self._cursor, PAGE)
-        full = len(found) == PAGE
-        self._cursor = found[-1]["id"] if full else 0
-        for record in found:
-            await self._take(record)
-        return full
+        if len(found) == PAGE:
+            self._unread, self._cursor = True, found[-1]["id"]
+        else:
+            self._cursor = 0
+        await self._send([row for record in found if (row := self._taken_up(record))])
 
-    async def _take(self, record: asyncpg.Record) -> None:
-        if record["id"] in self._rows or record["id"] in self._acked:
-            return
-        row = Row(record["id"], record["subject"], json.loads(record["headers"]), record["payload"])
-        before = record["waits_for"]
-        if before is None or before in self._acked:
-            self._rows[row.id] = row
-            await self._send(row)
-        elif before in self._rows:
-            self._rows[row.id] = row
+    def _taken_up(self, record: asyncpg.Record) -> Row | None:
+        """The row if it may go now; None when it is under way, or must wait for the version before it."""
+        row_id, before = record["id"], record["waits_for"]
+        if row_id in self._rows or row_id in self._acked or row_id in self._marked:
+            return None
+        if before is not None and before not in self._rows and before not in self._acked and before not in self._marked:
+            return None  # the version before is parked, or not read yet; the next round meets this row again
+        headers: dict[str, str] = from_json(record["headers"])
+        headers["Nats-Expected-Stream"] = self._stream
+        row = self._rows[row_id] = Row(row_id, frame(record["subject"], f"{self._inbox}.{row_id}", headers, record["payload"]))
+        if before in self._rows:
             self._rows[before].follower = row
-        # else: the version before is parked, or not read yet; the next round meets this row again
+            return None
+        return row
 
-    async def _send(self, row: Row) -> None:
-        faults.point("relay.before_publish")
-        row.sent_at = time.monotonic()
-        headers = row.headers | {"Nats-Expected-Stream": self._stream}
+    async def _send(self, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        now = time.monotonic()
+        for row in rows:
+            faults.point("relay.before_publish")
+            row.sent_at = now
         try:
-            await self._bus.client.publish(row.subject, row.payload, reply=f"{self._inbox}.{row.id}", headers=headers)
+            await self._bus.send_frames([row.frame for row in rows])
         except NatsError:  # disconnected: sent again after the reconnection
             self._stalled_until = time.monotonic() + BACKOFF_SECONDS
 
@@ -220,8 +240,7 @@ class Relay:
         if not self._bus.client.is_connected or now < max(self._stalled_until, self._swept_at + 0.2):
             return
         self._swept_at = now
-        for row in [row for row in self._rows.values() if row.sent_at is not None and now - row.sent_at > ACK_SECONDS]:
-            await self._send(row)
+        await self._send([row for row in self._rows.values() if row.sent_at is not None and now - row.sent_at > ACK_SECONDS])
 
     async def _after_reconnect(self) -> None:
         for row in self._rows.values():
@@ -243,7 +262,7 @@ class Relay:
         if not answer.data:  # 503, no responder: JetStream or the stream is away
             self._retry_later(row, doubtful=True)
             return
-        said: dict[str, Any] = json.loads(answer.data)
+        said: dict[str, Any] = from_json(answer.data)
         if problem := said.get("error"):
             self._refuse(row, problem)
             return
@@ -261,9 +280,8 @@ class Relay:
     async def _done(self, row: Row, sequence: int) -> None:
         del self._rows[row.id]
         self._acked[row.id] = sequence
-        telemetry.PUBLISHED.inc()
         if row.follower is not None:
-            await self._send(row.follower)
+            await self._send([row.follower])
         self._wake.set()
 
     def _retry_later(self, row: Row, *, seconds: float = BACKOFF_SECONDS, doubtful: bool = False) -> None:
@@ -281,17 +299,28 @@ class Relay:
             log.warning("stream_says_later", stream=self._stream, code=code, reason=problem.get("description"))
             self._retry_later(row, seconds=1.0)
 
-    async def _settle(self, leader: Leader) -> None:
+    async def _settle_behind(self, marker: Leader) -> None:
+        """Have the acknowledgements written while the next rows are read."""
+        if self._marking is not None and self._marking.done():
+            marking, self._marking = self._marking, None
+            await marking  # raises what it raised
+        if self._marking is None and (self._acked or self._refused):
+            self._marking = asyncio.create_task(self._settle(marker))
+            self._marking.add_done_callback(lambda _: self._wake.set())
+
+    async def _settle(self, marker: Leader) -> None:
         """Write behind the acknowledgements: marks, and parked rows."""
         if self._acked:
             acked = dict(self._acked)
             faults.point("relay.before_mark")
-            await leader.execute(_MARK, list(acked), list(acked.values()))
+            await marker.execute(_MARK, list(acked), list(acked.values()))
+            telemetry.PUBLISHED.inc(len(acked))
             faults.point("relay.after_mark")
+            self._marked.update(acked)
             for row_id in acked:
                 del self._acked[row_id]
         for row_id, reason in list(self._refused.items()):
-            await leader.execute(_PARK, row_id, reason)
+            await marker.execute(_PARK, row_id, reason)
             log.error("event_parked", stream=self._stream, outbox_id=row_id, reason=reason)
             del self._refused[row_id]
             waiting = self._rows.pop(row_id, None)
@@ -300,11 +329,14 @@ class Relay:
 
     # --- the stream is a cache -----------------------------------------------------------------------------------------------------
 
-    async def _check_stream(self, leader: Leader) -> None:
+    async def _check_stream(self, leader: Leader, marker: Leader) -> None:
         """Compare the stream with the outbox and publish again what it lacks."""
         self._checked_at = time.monotonic()
         await refill.report(leader)
-        await self._settle(leader)  # before the stream speaks: what is marked is then at or below its last sequence
+        if self._marking is not None:
+            marking, self._marking = self._marking, None
+            await marking
+        await self._settle(marker)  # before the stream speaks: what is marked is then at or below its last sequence
         try:
             info = await self._bus.client.jetstream(timeout=2).stream_info(self._stream)
         except (NatsError, JetStreamError, TimeoutError):
@@ -324,4 +356,6 @@ class Relay:
         """Answers to what was sent before no longer count."""
         self._rows.clear()
         self._acked.clear()
+        self._marked.clear()
         self._cursor = 0
+        self._unread = True
