@@ -64,7 +64,7 @@ async def test_a_started_stack_is_healthy_and_says_so_to_programs(stack: Stack, 
     assert {row["pending"] for row in told["consumers"]} == {0}
     assert [row["service"] for row in told["outbox"]] == list(SERVICES)
     assert {row["name"] for row in told["heartbeats"]} >= {"timers"}
-    assert told["domain_time"].startswith("2027-03-01T09:")
+    assert told["domain_time"].startswith("2027-03-01T")
 
 
 async def test_the_demonstration_is_there_and_is_not_loaded_twice(stack: Stack) -> None:
@@ -180,6 +180,7 @@ async def test_a_shifted_clock_reaches_every_process_at_once(stack: Stack, ask: 
     assert "Friday 12 March 2027" in (await ask("clock", "shift", "-1d")).stdout
     assert "is not a duration" in (await ask("clock", "shift", "tomorrow")).stderr
     assert "is not a moment" in (await ask("clock", "set", "tomorrow")).stderr
+    await ask("clock", "set", "2027-03-01 09:00")
 
 
 def _metric(stack: Stack, name: str) -> float:
