@@ -280,7 +280,7 @@ NAMES = {"portal": "portal", "mail": "mail catcher", "identity": "identity provi
 
 def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()
 
