@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE=
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help run python setup setup-dev test check lint format types imports contracts documents release pytest lock
+.PHONY: faults help run python setup setup-dev test check lint format types imports contracts documents release pytest lock
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -61,7 +61,10 @@ release: setup-dev  ## make today's contracts the promise that later ones are co
 	$(BIN)/python -m deploy.contracts release
 
 pytest: setup-dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(or $(PYTEST_ARGS),--ignore tests/faults)
+
+faults: setup-dev  ## the fault matrix: processes and servers killed, wires cut, streams lost, planted bugs
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/faults
 
 lock:  ## resolve the dependencies of pyproject.toml again (needs uv)
 	$(COMPILE) -o requirements.lock

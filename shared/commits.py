@@ -59,6 +59,13 @@ async def run_command(command: Command[Any], order: Order[Any], database: Databa
     return reply
 
 
+async def stored_reply(claim: Claim, database: Database) -> str | None:
+    """The reply (JSON) that is kept under a key, if the same order was carried out."""
+    async with database.begin() as tx:
+        (earlier,) = await idempotency.claim(tx, [claim])
+    return earlier if isinstance(earlier, str) else None
+
+
 async def run_group(handler: GroupedCommand[Any], orders: Sequence[Order[Any]], database: Database) -> list[str | Refused]:
     """Several orders, one transaction; one answer each: the reply as JSON, or a refusal."""
     async with database.begin() as tx:

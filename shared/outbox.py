@@ -53,6 +53,23 @@ _INSERT = """
 """
 
 
+# What the relay does with the rows: take up the next ones and whom each waits for, mark what is acknowledged, park what is refused.
+READ = """
+select o.id, o.subject, cast(o.headers as text) as headers, o.payload,
+       (select before.id from outbox before
+        where o.aggregate_version > 1 and before.aggregate_type = o.aggregate_type and before.aggregate_id = o.aggregate_id
+          and before.aggregate_version = o.aggregate_version - 1 and before.published_at is null) as waits_for
+from outbox o
+where o.published_at is null and o.parked_at is null and o.id > $1
+order by o.id limit $2
+"""
+MARK = """
+update outbox set published_at = clock_timestamp(), stream_seq = done.seq, last_error = null
+from unnest($1::bigint[], $2::bigint[]) as done(id, seq) where outbox.id = done.id
+"""
+PARK = "update outbox set parked_at = clock_timestamp(), last_error = $2, attempts = attempts + 1 where id = $1 and parked_at is null"
+
+
 async def record(tx: AsyncConnection, *events: Event, cause: Causing | None = None) -> None:
     """Write events of one cause, in this order, into the transaction of their state. The relay wakes when it commits.
 

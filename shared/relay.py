@@ -20,7 +20,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 from pydantic_core import from_json
 
-from shared import faults, refill, telemetry
+from shared import faults, outbox, refill, telemetry
 from shared.bus import Bus, frame
 from shared.database import Database, is_infrastructure
 
@@ -33,22 +33,6 @@ LEASE = "3s"  # a leader whose process is frozen loses its lock after this: meas
 ACK_SECONDS = 5.0  # then it is published again, with the same id
 CHECK_SECONDS = 5.0
 BACKOFF_SECONDS = 0.5
-
-_READ = """
-select o.id, o.subject, cast(o.headers as text) as headers, o.payload,
-       (select before.id from outbox before
-        where o.aggregate_version > 1 and before.aggregate_type = o.aggregate_type and before.aggregate_id = o.aggregate_id
-          and before.aggregate_version = o.aggregate_version - 1 and before.published_at is null) as waits_for
-from outbox o
-where o.published_at is null and o.parked_at is null and o.id > $1
-order by o.id limit $2
-"""
-_MARK = """
-update outbox set published_at = clock_timestamp(), stream_seq = done.seq, last_error = null
-from unnest($1::bigint[], $2::bigint[]) as done(id, seq) where outbox.id = done.id
-"""
-_PARK = "update outbox set parked_at = clock_timestamp(), last_error = $2, attempts = attempts + 1 where id = $1 and parked_at is null"
-
 
 if TYPE_CHECKING:
     Leader = asyncpg.Connection[asyncpg.Record]
@@ -200,7 +184,7 @@ class Relay:
         """Take up the next rows. At the end it starts again from the lowest, once there is news: ids commit out of order."""
         self._marked.clear()
         self._unread, self._read_at = False, time.monotonic()
-        found = await leader.fetch(_READ, self._cursor, PAGE)
+        found = await leader.fetch(outbox.READ, self._cursor, PAGE)
         if len(found) == PAGE:
             self._unread, self._cursor = True, found[-1]["id"]
         else:
@@ -313,14 +297,14 @@ class Relay:
         if self._acked:
             acked = dict(self._acked)
             faults.point("relay.before_mark")
-            await marker.execute(_MARK, list(acked), list(acked.values()))
+            await marker.execute(outbox.MARK, list(acked), list(acked.values()))
             telemetry.PUBLISHED.inc(len(acked))
             faults.point("relay.after_mark")
             self._marked.update(acked)
             for row_id in acked:
                 del self._acked[row_id]
         for row_id, reason in list(self._refused.items()):
-            await marker.execute(_PARK, row_id, reason)
+            await marker.execute(outbox.PARK, row_id, reason)
             log.error("event_parked", stream=self._stream, outbox_id=row_id, reason=reason)
             del self._refused[row_id]
             waiting = self._rows.pop(row_id, None)

@@ -19,10 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import idempotency, telemetry
 from shared.bus import ACTOR, CORRELATION, DEADLINE, KEY, ROLES, Bus, Caller
-from shared.commits import Command, Group, GroupedCommand, Order, Query, RequestT, run_command
+from shared.commits import Command, Group, GroupedCommand, Order, Query, RequestT, run_command, stored_reply
 from shared.contracts.messages import Message, Request
 from shared.database import Database, constraint_of, is_infrastructure, is_lock_timeout
-from shared.errors import Busy, Contended, DeadlineExceeded, InternalError, InvalidRequest, Refused, Unavailable
+from shared.errors import Busy, Contended, DeadlineExceeded, InternalError, InvalidRequest, KeyInUse, KeyReused, Refused, Unavailable
 from shared.idempotency import Claim
 
 log = telemetry.log
@@ -94,7 +94,7 @@ class Responder:
     """Serves `Requests` on the bus until it is drained."""
 
     def __init__(self, bus: Bus, database: Database, served: Sequence[Requests], *, at_once: int = AT_ONCE) -> None:
-        self._bus, self._at_once = bus, at_once
+        self._bus, self._database, self._at_once = bus, database, at_once
         self._tasks: set[asyncio.Task[None]] = set()
         self._micro: Service | None = None
         self._runners: dict[type[Request[Any]], Callable[[Order[Any]], Awaitable[str]]] = {}
@@ -174,7 +174,14 @@ class Responder:
     async def _outcome(self, kind: type[Request[Any]], headers: dict[str, str], body: bytes) -> str | Refused:
         """The reply, or the refusal, whatever happens inside."""
         try:
-            return await self._runners[kind](read_order(kind, headers, body))
+            order = read_order(kind, headers, body)
+            try:
+                return await self._runners[kind](order)
+            except Refused as refusal:
+                if order.claim is None or isinstance(refusal, KeyInUse | KeyReused):
+                    raise
+                # A twin that committed between our look at the key and our lock is what refuses us: its reply is ours.
+                return await stored_reply(order.claim, self._database) or refusal
         except Refused as refusal:
             return refusal
         except Exception as error:

@@ -18,6 +18,7 @@ from shared.bus import Caller
 from shared.contracts.booking import Booking, BookSeat, CancelBooking, GetBooking
 from shared.database import Database
 from shared.errors import Busy, Refused
+from shared.idempotency import Claim, fingerprint, store
 from shared.requests import Order, Requests
 from tests.conftest import eventually
 from tests.kernel.conftest import Kernel
@@ -260,6 +261,26 @@ async def test_a_key_whose_owner_still_works_is_in_use(kernel: Kernel) -> None:
     release.set()
     reply = await first
     assert await gateway.ask(request, caller) == reply
+
+
+async def test_a_twin_that_committed_meanwhile_gives_its_reply_not_a_refusal(kernel: Kernel) -> None:
+    """The second look at the key: the order refused because its twin has done it is answered with what the twin answered."""
+    requests, done = Requests(), list[Booking]()
+
+    @requests.command(CancelBooking)
+    async def once(request: CancelBooking, caller: Caller, tx: AsyncConnection) -> Booking:
+        if done:
+            raise SessionFull
+        done.append(reply_of(confirmed(request.booking_id)))
+        twin = Claim(caller.actor, "K", CancelBooking.subject, fingerprint(CancelBooking.subject, request.model_dump_json().encode()))
+        async with database.begin() as other:  # it commits between our look at the key and our refusal
+            await store(other, [(twin, done[0].model_dump_json())])
+        raise SessionFull
+
+    _, database = await kernel.serve("booking", requests)
+    gateway = await kernel.bus("gateway")
+
+    assert await gateway.ask(CancelBooking(booking_id=uuid4()), an_agent(key="K")) == done[0]
 
 
 async def test_a_refusal_is_not_kept_under_the_key(kernel: Kernel) -> None:
