@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 from uuid import uuid4
 
 import structlog
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy import demo, kept, letters, migrate, topology
+from deploy import demo, kept, migrate, topology
 from deploy import status as state
 from deploy.accounts import TOPOLOGY
 from deploy.agents import read_agents
+from deploy.asking import AsJson, console, on_database, print_json, run
+from deploy.cli_kept import letters_app, outbox_app, timers_app
 from deploy.embedded import ADMIN_ROLE
 from deploy.target import Target, find
 from deploy.unprivileged import SetupError
@@ -29,17 +25,12 @@ from shared.bus import Caller
 from shared.contracts.gateway import IssueDemoToken
 from shared.errors import Refused
 
-T = TypeVar("T")
 OPERATOR = Caller(actor="operator", roles=frozenset({"operator"}))
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
     help="Lab-O for its operators. Commands act on the stack that runs on .labo/ (or LABO_DATA), or on what LABO_SECRETS and LABO_… name.",
 )  # fmt: skip
-console = Console()
-
-AsJson = Annotated[bool, typer.Option("--json", help="for programs")]
-OneService = Annotated[str | None, typer.Argument(help="all of them when left out")]
 
 
 def group(name: str, text: str) -> typer.Typer:
@@ -48,30 +39,12 @@ def group(name: str, text: str) -> typer.Typer:
     return added
 
 
-letters_app = group("dead-letters", "Events that a consumer could not take.")
-outbox_app = group("outbox", "Events on their way to their streams.")
-timers_app = group("timers", "Things to do later that failed for too long.")
+app.add_typer(letters_app, name="dead-letters")
+app.add_typer(outbox_app, name="outbox")
+app.add_typer(timers_app, name="timers")
 clock_app = group("clock", "The demonstration's clock. Refused in production.")
 demo_app = group("demo", "The demonstration programme and its people.")
 topology_app = group("topology", "Streams and durables of topology.yml.")
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
-
-
-def on_database(work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
-    """What `work` finds or does in the database, as its owner."""
-
-    async def connected() -> T:
-        async with find().database() as engine:
-            return await work(engine)
-
-    return run(connected())
-
-
-def print_json(document: object) -> None:
-    print(json.dumps(document, ensure_ascii=False, indent=2, default=str))
 
 
 @app.command()
@@ -100,124 +73,6 @@ def migrate_all() -> None:
     secrets = target.secrets
     run(migrate.run(target.settings(ADMIN_ROLE), secrets.all_postgres()))
     print("all schemas are up to date")
-
-
-# --- dead letters ----------------------------------------------------------------------------------------------------------------------
-
-
-@letters_app.command("list")
-def list_letters(
-    *, everything: Annotated[bool, typer.Option("--all", help="the closed ones too")] = False, as_json: AsJson = False
-) -> None:
-    """The open ones, oldest first."""
-    found = on_database(lambda engine: letters.read(engine, resolved=everything))
-    if as_json:
-        print_json([letter.as_json() for letter in found])
-        return
-    table = Table("id", "consumer", "error", "tries", "parked", "closed", box=None, header_style="bold")
-    for letter in found:
-        row = letter.row
-        table.add_row(
-            str(letter.id), row["consumer"], escape(row["error_code"]), str(row["attempts"]), f"{row['parked_at']:%Y-%m-%d %H:%M}",
-            row["resolution"] or "",
-        )  # fmt: skip
-    console.print(table if found else "no dead letters")
-
-
-@letters_app.command("show")
-def show_letter(letter_id: str) -> None:
-    """Everything about one: why it was parked, headers, payload. The id may be shortened."""
-    print_json(on_database(lambda engine: letters.one(engine, letter_id)).as_json())
-
-
-@letters_app.command("replay")
-def replay_letters(
-    letter_id: Annotated[str | None, typer.Argument(help="or --all")] = None, *, every: Annotated[bool, typer.Option("--all")] = False
-) -> None:
-    """Give it to its consumer once more. What fails again stays open, and says why."""
-
-    async def replay(engine: AsyncEngine) -> int:
-        failures = 0
-        for letter in await _chosen(engine, letter_id, every=every):
-            failure = await letters.replay(engine, letter)
-            failures += failure is not None
-            print(f"{letter.id}  {letter.row['consumer']}  {'replayed' if failure is None else 'failed again: ' + failure}")
-        return failures
-
-    raise typer.Exit(1 if on_database(replay) else 0)
-
-
-@letters_app.command("discard")
-def discard_letters(
-    letter_id: Annotated[str | None, typer.Argument(help="or --all")] = None, *, every: Annotated[bool, typer.Option("--all")] = False
-) -> None:
-    """Close it without its effect. It stays readable with `list --all`."""
-
-    async def discard(engine: AsyncEngine) -> None:
-        for letter in await _chosen(engine, letter_id, every=every):
-            closed = await letters.discard(engine, letter)
-            print(f"{letter.id}  {letter.row['consumer']}  {'discarded' if closed else 'was closed already'}")
-
-    on_database(discard)
-
-
-async def _chosen(engine: AsyncEngine, letter_id: str | None, *, every: bool) -> list[letters.Letter]:
-    if (letter_id is None) == (not every):
-        raise SetupError("name one dead letter by its id, or all open ones with --all")
-    return await letters.read(engine) if letter_id is None else [await letters.one(engine, letter_id)]
-
-
-# --- outbox, timers --------------------------------------------------------------------------------------------------------------------
-
-
-@outbox_app.command("status")
-def outbox_status(*, as_json: AsJson = False) -> None:
-    """Unpublished events, the age of the oldest, and parked ones."""
-    found = run(state.look(find())).outbox
-    if as_json:
-        print_json(found)
-        return
-    table = Table("service", "unpublished", "oldest", "parked", box=None, header_style="bold")
-    for row in found:
-        table.add_row(row["service"], str(row["unpublished"]), state.age(row["oldest_seconds"]), str(row["parked"]))
-    console.print(table)
-
-
-@outbox_app.command("refill")
-def outbox_refill(service: OneService = None, *, since: Annotated[int, typer.Option(help="first sequence of the stream")] = 0) -> None:
-    """Publish events again, with the same ids: consumers know those they have seen. A stream that lost events is refilled without this."""
-    services = kept.named(service)
-    for name, number in on_database(lambda engine: kept.refill(engine, services, since)).items():
-        print(f"{name}: {number} events will be published again")
-
-
-@outbox_app.command("release")
-def outbox_release(service: OneService = None) -> None:
-    """Try parked events again, once what the stream refused them for is mended."""
-    services = kept.named(service)
-    for name, number in on_database(lambda engine: kept.release_outbox(engine, services)).items():
-        print(f"{name}: {number} events released")
-
-
-@timers_app.command("list")
-def list_timers(*, as_json: AsJson = False) -> None:
-    """Parked timers and their last error."""
-    found = on_database(kept.parked_timers)
-    if as_json:
-        print_json(found)
-        return
-    table = Table("service", "key", "kind", "due", "tries", "error", box=None, header_style="bold")
-    for row in found:
-        due = f"{row['due_at']:%Y-%m-%d %H:%M}"
-        table.add_row(row["service"], row["key"], row["kind"], due, str(row["attempts"]), escape(row["last_error"] or ""))
-    console.print(table if found else "no parked timers")
-
-
-@timers_app.command("release")
-def release_timers(key: Annotated[str | None, typer.Argument(help="all parked ones when left out")] = None) -> None:
-    """Let parked timers fire again, with new patience."""
-    released = on_database(lambda engine: kept.release_timers(engine, kept.named(None), key))
-    print(f"{sum(released.values())} timers released")
 
 
 # --- clock -----------------------------------------------------------------------------------------------------------------------------
@@ -329,7 +184,7 @@ def main() -> None:
     """A refusal is one sentence and exit code 1, never a traceback."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
-        app()
+        app(prog_name="labo")
     except SetupError as stopped:
         sys.exit(f"labo: {stopped}")
     except Refused as refusal:
