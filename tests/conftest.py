@@ -35,6 +35,8 @@ from deploy.migrate import prepare, rights, upgrade
 from shared import clock
 from shared.database import Database
 from shared.settings import Settings
+from tests.containers import servers as containers
+from tests.containers.servers import ContainedNats, ContainedPostgres
 from tests.faults.table import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]
@@ -67,6 +69,24 @@ async def eventually(check: Callable[[], Any], within: float = 10.0) -> Any:
         pause = min(pause * 1.5, 0.1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--infra", choices=["embedded", "containers"], default="embedded", help="where PostgreSQL and nats-server of the tests run"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    if config.getoption("--infra") != "containers":
+        return []
+    missing = containers.missing()
+    return [f"infra: {f'{missing}; the embedded servers serve' if missing else 'PostgreSQL and nats-server in containers'}"]
+
+
+@pytest.fixture(scope="session")
+def in_containers(pytestconfig: pytest.Config) -> bool:
+    return pytestconfig.getoption("--infra") == "containers" and not containers.missing()
+
+
 @pytest.fixture(name="eventually")
 def eventually_fixture() -> Callable[..., Awaitable[Any]]:
     return eventually
@@ -91,7 +111,7 @@ def servers_folder() -> Iterator[Path]:
 class Postgres:
     """A server, its roles, and a migrated template to copy; a service whose migrations fail is told so when it is asked for."""
 
-    server: PostgresServer
+    server: PostgresServer | ContainedPostgres
     broken: dict[str, Exception] = field(default_factory=dict)
     template: str = "template_labo"
 
@@ -125,8 +145,13 @@ class Postgres:
 
 
 @pytest.fixture(scope="session")
-def postgres(servers_folder: Path) -> Iterator[Postgres]:
-    server = PostgresServer(servers_folder / "postgres", password=PASSWORDS[ADMIN_ROLE], fast=True)
+def postgres(servers_folder: Path, *, in_containers: bool) -> Iterator[Postgres]:
+    if in_containers:
+        password = servers_folder / "password"
+        password.write_text(PASSWORDS[ADMIN_ROLE])
+        server = ContainedPostgres(password)
+    else:
+        server = PostgresServer(servers_folder / "postgres", password=PASSWORDS[ADMIN_ROLE], fast=True)
     server.start()
     try:
         running = Postgres(server)
@@ -188,7 +213,7 @@ async def admin_database(postgres: Postgres, database_name: str) -> AsyncIterato
     await engine.dispose()
 
 
-async def _connected(server: NatsServer, user: str, **options: Any) -> Client:
+async def _connected(server: NatsServer | ContainedNats, user: str, **options: Any) -> Client:
     async def quiet(_: Exception) -> None:
         """Without it nats-py prints a traceback per refusal."""
 
@@ -200,9 +225,10 @@ async def _connected(server: NatsServer, user: str, **options: Any) -> Client:
 
 
 @pytest.fixture
-async def nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
+async def nats(tmp_path: Path, *, in_containers: bool) -> AsyncIterator[NatsServer | ContainedNats]:
     """A nats-server of the test's own, with accounts and topology. `.url`, `.kill()`, `.start()` again on the same port and data."""
-    server = NatsServer(tmp_path / "nats", accounts=configuration(TOPOLOGY, PASSWORDS))
+    accounts = configuration(TOPOLOGY, PASSWORDS)
+    server = ContainedNats(tmp_path / "nats", accounts) if in_containers else NatsServer(tmp_path / "nats", accounts=accounts)
     await asyncio.to_thread(server.start)
     try:
         admin = await _connected(server, "topology")
@@ -211,6 +237,8 @@ async def nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
         yield server
     finally:
         await asyncio.to_thread(server.kill)
+        if isinstance(server, ContainedNats):
+            await asyncio.to_thread(server.remove)
 
 
 @pytest.fixture
