@@ -24,6 +24,7 @@ from shared.service import Context
 
 log = telemetry.log
 
+PAUSE_SECONDS = 0.1  # between two looks: each walks through the mails that wait, and in a rush every batch of bookings wakes us
 POLL_SECONDS = 1.0  # for mails that become due by waiting, and those that another replica wrote
 SWEEP_SECONDS = 5.0
 BATCH = 32
@@ -60,6 +61,7 @@ class Sender:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):  # wait_for swallows a cancellation that comes with the wake: no stop
                         await self._woken.wait()
+                await asyncio.sleep(PAUSE_SECONDS)
         finally:
             self._database.after_commit.remove(self._woken.set)
             await self._finish()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.notify.mail.domain import Before, MailKind
 from shared.contracts.booking import ACTIVE_STATES, BookingEvent
 from shared.contracts.catalog import SessionState
+from shared.database import fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +36,26 @@ def key_of(aggregate: str, aggregate_id: UUID, version: int, agent_id: UUID) -> 
     return f"{aggregate}/{aggregate_id}/{version}/{agent_id}"
 
 
-_WRITE = text(
-    """
+_WRITE = """
     insert into mail (key, kind, agent_id, booking_id, session_id, application_id, engagement_id, details, traceparent)
-    select key, kind, agent_id, booking_id, session_id, application_id, engagement_id, details, traceparent
-    from jsonb_to_recordset(cast(:rows as jsonb))
-         as new(key text, kind text, agent_id uuid, booking_id uuid, session_id uuid, application_id uuid, engagement_id uuid,
-                details jsonb, traceparent text)
+    select key, kind, agent_id, booking_id, session_id, application_id, engagement_id, details::jsonb, traceparent
+    from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[], $9::text[])
+         as new(key, kind, agent_id, traceparent, booking_id, session_id, application_id, engagement_id, details)
     on conflict (key) do nothing
-    """
-)
+"""
 
 
 async def write(tx: AsyncConnection, mails: Iterable[NewMail]) -> None:
     """All in one statement, whatever their number; those that exist already stay as they are."""
-    rows = [asdict(mail) for mail in mails]
+    rows = [
+        (
+            mail.key, mail.kind.value, mail.agent_id, mail.traceparent, mail.booking_id, mail.session_id, mail.application_id,
+            mail.engagement_id, json.dumps(mail.details, default=str),
+        )
+        for mail in mails
+    ]  # fmt: skip
     if rows:
-        await tx.execute(_WRITE, {"rows": json.dumps(rows, default=str)})
+        await fetch(tx, _WRITE, *map(list, zip(*rows, strict=True)))
 
 
 # A move that is being written waits for these bookings, or these wait for it: either it writes to them, or their first mail tells of it.
