@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -175,12 +174,12 @@ class Bus:
 
 def frame(subject: str, reply: str, headers: Mapping[str, str], payload: bytes) -> bytes:
     """A message as the protocol has it. One call of the client's `publish` each held the relay at half of what it does now."""
-    lines = "".join([f"{name}: {_BREAK.sub(' ', value)}\r\n" for name, value in headers.items()])
-    head = f"NATS/1.0\r\n{lines}\r\n".encode()
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    block = "\r\n".join(lines)
+    if block.count("\n") != len(lines) - 1:  # no value may begin a header of its own
+        block = "\r\n".join(" ".join(line.splitlines()) for line in lines)
+    head = f"NATS/1.0\r\n{block}\r\n\r\n".encode()
     return b"HPUB %b %d %d\r\n%b%b\r\n" % (f"{subject} {reply}".encode(), len(head), len(head) + len(payload), head, payload)
-
-
-_BREAK = re.compile("[\r\n]+")
 
 
 def _give_up(answer: asyncio.Future[Msg]) -> None:
