@@ -21,7 +21,7 @@ from tests.bench.monolith import Base
 SCHEMA = "afternoon"
 _COUNTS = f"""
 select (select count(*) from {SCHEMA}.booking), (select coalesce(sum(taken), 0)::bigint from {SCHEMA}.session), (select count(*) from {SCHEMA}.mail)
-"""
+"""  # noqa: E501
 
 
 class Monolith:

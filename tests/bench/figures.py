@@ -75,7 +75,7 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     if not rows:
         return ""
     widths = [max(len(row[place]) for row in [head, *rows]) for place in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) if place == 0 else cell.rjust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
+    lines = ["  ".join(cell.ljust(width) if place == 0 else cell.rjust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True)))  # noqa: E501
              for row in [head, *rows]]  # fmt: skip
     return "\n".join([title, *("  " + line.rstrip() for line in [lines[0], "-" * len(lines[0]), *lines[1:]]), ""])
 

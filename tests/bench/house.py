@@ -214,7 +214,7 @@ class House:
 async def empty_folder() -> AsyncIterator[Path]:
     """Reachable by the account that runs PostgreSQL."""
     folder = Path(tempfile.mkdtemp(prefix="labo-bench-"))
-    folder.chmod(0o755)
+    folder.chmod(0o755)  # noqa: ASYNC240
     try:
         yield folder
     finally:

@@ -65,7 +65,7 @@ def _latency(figures: Figures) -> str:
 def _delays(figures: Figures) -> str:
     names = ("commit to row", "direct to row", "direct to consumer")
     rows = [
-        [name, number(figures.median(f"{name} p50")), number(figures.median(f"{name} p99")), number(figures.ratio("commit to row p50", f"{name} p50"))]
+        [name, number(figures.median(f"{name} p50")), number(figures.median(f"{name} p99")), number(figures.ratio("commit to row p50", f"{name} p50"))]  # noqa: E501
         for name in names if f"{name} p50" in figures.values
     ]  # fmt: skip
     return table("Events at 100 a second, ms", ["", "p50", "p99", "ours / it (p50)"], rows)

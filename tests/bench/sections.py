@@ -63,7 +63,7 @@ async def bookings(figures: Figures, rounds: int, seconds: float, wanted: Collec
             for number in range(1, rounds + 1):
                 told(f"light load {number} of {rounds}")
                 await _light_load(figures, house)
-            figures.gate(8, "commit → row at notify, 100/s / direct publish → row (p50)", figures.ratio("commit to row p50", "direct to row p50"),
+            figures.gate(8, "commit → row at notify, 100/s / direct publish → row (p50)", figures.ratio("commit to row p50", "direct to row p50"),  # noqa: E501
                          2.5, 2.5, at_least=False)  # fmt: skip
         if pretix:
             from tests.bench.pretix import compare
@@ -125,7 +125,7 @@ async def _light_load(figures: Figures, house: House) -> None:
         figures.add(f"{name} p99", delays.p99)
 
 
-# --- relay, start, growth ------------------------------------------------------------------------------------------------------------------
+# --- relay, start, growth ------------------------------------------------------------------------------------------------------------------  # noqa: E501
 
 
 async def relay(figures: Figures, events: int, repeats: int) -> None:
