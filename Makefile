@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 WORKERS ?= 2
 COMPILE = uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -p 3.11
 
@@ -14,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE=
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: faults help run python setup setup-dev test check lint format types imports contracts documents release pytest lock
+.PHONY: bench bench-pretix faults help run python setup setup-dev test check lint format types imports contracts documents release pytest lock
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -65,6 +66,19 @@ pytest: setup-dev
 
 faults: setup-dev  ## the fault matrix: processes and servers killed, wires cut, streams lost, planted bugs
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/faults
+
+containers:  ## the same system in containers (Docker with compose v2; docs/containers.md)
+	docker build -f deploy/Dockerfile -t labo:dev .
+	mkdir -p .secrets
+	docker run --rm --network none --user $$(id -u):$$(id -g) -v "$$PWD/.secrets:/secrets" labo:dev python -m deploy.containers.secrets /secrets
+	docker compose up -d --no-build --wait
+	@echo "Lab-O: https://labo.localhost:$${LABO_PORT:-8443}   (trust .secrets/edge/ca.crt, or accept the warning)"
+
+bench: setup-dev  ## measure bookings, relay, start and memory, each beside its limit (BENCH_ARGS="--rounds 1 --only relay")
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+bench-pretix: setup-dev  ## the same, with pretix from PyPI beside it (installed apart; minutes)
+	$(BIN)/python -m tests.bench --pretix $(BENCH_ARGS)
 
 lock:  ## resolve the dependencies of pyproject.toml again (needs uv)
 	$(COMPILE) -o requirements.lock
