@@ -220,10 +220,17 @@ async def test_nats_stopped_with_sigterm_says_goodbye_to_its_clients(folder: Pat
     await client.close()
 
 
+def embedded(postgres: Postgres) -> PostgresServer:
+    """These tests are about the wheel's own server."""
+    if not isinstance(postgres.server, PostgresServer):
+        pytest.skip("the server of this run is in a container")
+    return postgres.server
+
+
 def test_passwords_are_readable_by_their_owner_alone(nats: NatsServer, postgres: Postgres) -> None:
     assert (nats.folder / "nats.conf").stat().st_mode & 0o077 == 0
-    assert postgres.server.data.stat().st_mode & 0o077 == 0
-    assert not postgres.server.data.with_name("data.password").exists()
+    assert embedded(postgres).data.stat().st_mode & 0o077 == 0
+    assert not embedded(postgres).data.with_name("data.password").exists()
 
 
 @as_root
@@ -255,7 +262,7 @@ def test_a_folder_out_of_that_accounts_reach_gives_way_to_a_temporary_one_and_no
 
 @as_root
 def test_programs_out_of_reach_are_copied(tmp_path: Path, postgres: Postgres) -> None:
-    installed = Path(postgres.server.command.argv[0]).parents[2]
+    installed = Path(embedded(postgres).command.argv[0]).parents[2]
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     for name in (installed.name, f"{installed.name}.libs"):
@@ -276,7 +283,7 @@ def test_programs_out_of_reach_are_copied(tmp_path: Path, postgres: Postgres) ->
 def test_a_temporary_folder_that_somebody_else_made_is_not_trusted(tmp_path: Path, postgres: Postgres) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    programs = Path(postgres.server.command.argv[0]).parent
+    programs = Path(embedded(postgres).command.argv[0]).parent
     root = unprivileged.place(closed / "pg", programs).folder.parent
     try:
         os.chown(root, 65534, 65534)
