@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -70,6 +71,9 @@ def run(service: Service, settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Exits with 1 when the broker closed the connection for good (a wrong password, for instance)."""
     telemetry.configure_logging(service.name, settings.log_level)
     telemetry.configure_tracing(service.name, settings.otlp_endpoint)
+    # What the imports made lives for ever, and little of what a request makes is cyclic: looking through it all took 5-10 % of the time.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     try:
         failed = uvloop.run(Process(service, settings).run())
     finally:
