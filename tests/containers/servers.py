@@ -49,6 +49,13 @@ class Contained:
                 raise TimeoutError(self._container.get_wrapped_container().logs(tail=20).decode())
             time.sleep(0.05)
 
+    @property
+    def pid(self) -> int | None:
+        """Of its first process as this machine counts, for who may send it signals; None when it does not run."""
+        container = self._container.get_wrapped_container()
+        container.reload()
+        return container.attrs["State"]["Pid"] or None
+
     def kill(self) -> None:
         """Dead it may be already."""
         container = self._container.get_wrapped_container()

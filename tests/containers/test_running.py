@@ -85,8 +85,8 @@ def test_1_an_agent_signs_in_books_and_gets_the_mail_through_the_edge(compose: C
         front = stranger.get(compose.url())
         assert "server" not in front.headers
         assert front.headers["strict-transport-security"]
-        assert stranger.post(compose.url() + "/", content=b"x" * 2_000_000).status_code == 413
         assert stranger.get(compose.url() + "/metrics").status_code == 404
+        assert stranger.post(compose.url() + "/", content=b"x" * 2_000_000).status_code == 413
     print(f"\ncompose up to healthy: {compose.up_seconds:.1f} s")
 
 
