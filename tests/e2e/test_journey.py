@@ -53,7 +53,7 @@ async def test_sign_in_book_read_the_mail_cancel_and_see_the_next_agent_promoted
         twice = await first.post(f"/seances/{session_id}/inscription", data={"cle": key[1]}, follow_redirects=True)
         assert twice.status_code == 200, "a double click books once"
 
-        (mail,) = await eventually(lambda: mails_to(stack, address_of("agent-0060"), "Une séance pour essayer"))
+        (mail,) = await eventually(lambda: mails_to(stack, address_of("agent-0060"), "Une séance pour essayer"), 60)
         (event,) = Calendar.from_ical(mail["calendar"]["source"]).events
         assert (mail["calendar"]["method"], event.sequence) == ("REQUEST", 0)
         assert isinstance(event.start, datetime)
@@ -74,9 +74,9 @@ async def test_sign_in_book_read_the_mail_cancel_and_see_the_next_agent_promoted
             assert promoted["state"] == "confirmed"
             assert promoted["reason"].startswith("rang 1, place libérée le")
 
-    (cancelled, _) = await eventually(lambda: exactly(2, stack, "agent-0060"))
+    (cancelled, _) = await eventually(lambda: exactly(2, stack, "agent-0060"), 60)
     assert (cancelled["calendar"]["method"], cancelled["calendar"]["entries"][0]["uid"]) == ("CANCEL", event.uid)
-    news = await eventually(lambda: mails_to(stack, address_of("agent-0061"), "essayer"))
+    news = await eventually(lambda: mails_to(stack, address_of("agent-0061"), "essayer"), 60)
     assert any("place libérée" in each["text"] and each["calendar"] for each in news)
 
 
