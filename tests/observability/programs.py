@@ -97,7 +97,8 @@ async def watching(stack: Stack, folder: Path) -> AsyncGenerator[Prometheus]:
 
         async def everything() -> bool:
             try:
-                return len(await prometheus.up()) == len(stack.ports.health) + 2
+                ready = (await http.get("/-/ready")).status_code == 200
+                return ready and len(await prometheus.up()) == len(stack.ports.health) + 2
             except httpx2.TransportError:
                 return False
 
