@@ -37,12 +37,12 @@ BEGINS = datetime(2027, 6, 3, 14)  # noqa: DTZ001 - wall-clock time in Paris
 FIELD = re.compile(r'name="cle" value="([^"]+)"')
 
 
-async def a_session(bus: Bus, *, capacity: int) -> UUID:
+async def a_session(bus: Bus, *, capacity: int, title: str = "Une séance pour essayer") -> UUID:
     """A talk at a distance, with this many seats, on Thursday 3 June 2027."""
     activity_id, session_id = uuid4(), uuid4()
     await bus.ask(
         DraftActivity(
-            activity_id=activity_id, activity_type=ActivityType.INNOVATION_THURSDAY, title="Une séance pour essayer",
+            activity_id=activity_id, activity_type=ActivityType.INNOVATION_THURSDAY, title=title,
             summary="Tout le monde la veut.", theme="Essais", delivery_mode=DeliveryMode.REMOTE,
         ),
         OPERATOR,

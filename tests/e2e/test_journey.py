@@ -41,7 +41,7 @@ AGENTS = [f"agent-{number:04d}" for number in range(1, 181)]
 
 
 async def test_sign_in_book_read_the_mail_cancel_and_see_the_next_agent_promoted(stack: Stack, operator: Bus) -> None:
-    session_id = await a_session(operator, capacity=1)
+    session_id = await a_session(operator, capacity=1, title="Une place unique")
     (one_more,) = await tokens(operator, ["agent-0061"])
 
     async with browser(stack, "agent-0060") as first:
@@ -53,7 +53,7 @@ async def test_sign_in_book_read_the_mail_cancel_and_see_the_next_agent_promoted
         twice = await first.post(f"/seances/{session_id}/inscription", data={"cle": key[1]}, follow_redirects=True)
         assert twice.status_code == 200, "a double click books once"
 
-        (mail,) = await eventually(lambda: mails_to(stack, address_of("agent-0060"), "Une séance pour essayer"), 60)
+        (mail,) = await eventually(lambda: mails_to(stack, address_of("agent-0060"), "Une place unique"), 60)
         (event,) = Calendar.from_ical(mail["calendar"]["source"]).events
         assert (mail["calendar"]["method"], event.sequence) == ("REQUEST", 0)
         assert isinstance(event.start, datetime)
@@ -76,7 +76,7 @@ async def test_sign_in_book_read_the_mail_cancel_and_see_the_next_agent_promoted
 
     (cancelled, _) = await eventually(lambda: exactly(2, stack, "agent-0060"), 60)
     assert (cancelled["calendar"]["method"], cancelled["calendar"]["entries"][0]["uid"]) == ("CANCEL", event.uid)
-    news = await eventually(lambda: mails_to(stack, address_of("agent-0061"), "essayer"), 60)
+    news = await eventually(lambda: mails_to(stack, address_of("agent-0061"), "unique"), 60)
     assert any("place libérée" in each["text"] and each["calendar"] for each in news)
 
 
@@ -163,7 +163,7 @@ def hidden(page: str) -> dict[str, str]:
 
 
 async def exactly(number: int, stack: Stack, sub: str) -> list[dict[str, Any]]:
-    found = await mails_to(stack, address_of(sub), "essayer")
+    found = await mails_to(stack, address_of(sub), "unique")
     return found if len(found) == number else []
 
 
