@@ -134,7 +134,10 @@ class Responder:
         """Leave the subscriptions, then finish what is in work. No request that was taken goes unanswered."""
         if self._micro is not None:
             micro, self._micro = self._micro, None
+            endpoints, micro._endpoints = micro._endpoints, []  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             try:
+                # `micro.stop` forgets a subscription before the server knows: what was on its way then was lost without a word.
+                await asyncio.gather(*(each._subscription.drain() for each in endpoints if each._subscription))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 await micro.stop()
                 await self._bus.client.flush()
             except (NatsError, TimeoutError):
