@@ -7,12 +7,12 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 from nats.micro.request import Request as MicroRequest
-from nats.micro.service import EndpointConfig, Service, ServiceConfig
+from nats.micro.service import Endpoint, EndpointConfig, Service, ServiceConfig
 from opentelemetry.trace import SpanKind
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -134,10 +134,13 @@ class Responder:
         """Leave the subscriptions, then finish what is in work. No request that was taken goes unanswered."""
         if self._micro is not None:
             micro, self._micro = self._micro, None
-            endpoints, micro._endpoints = micro._endpoints, []  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            # `micro.stop` forgets its subscriptions before the server knows: what was on its way then was lost without a word.
+            endpoints = cast("list[Endpoint]", micro._endpoints)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            micro._endpoints = []  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             try:
-                # `micro.stop` forgets a subscription before the server knows: what was on its way then was lost without a word.
-                await asyncio.gather(*(each._subscription.drain() for each in endpoints if each._subscription))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+                for endpoint in endpoints:
+                    if endpoint._subscription is not None:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+                        await endpoint._subscription.drain()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 await micro.stop()
                 await self._bus.client.flush()
             except (NatsError, TimeoutError):
