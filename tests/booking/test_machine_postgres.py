@@ -1,0 +1,201 @@
+"""The same rules against PostgreSQL: after each step the rows are those of a model without SQL (B1-B4, B8, W1, W4, E2, E4, N1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, ClassVar
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import text
+
+from services.booking.seats import handlers
+from shared import clock
+from shared.contracts.booking import Booking
+from shared.database import Database
+from shared.errors import Refused
+from shared.outbox import uuid7
+from shared.settings import Settings
+from tests.booking.given import an_order, book_together, cancel, catalog_says, hear, in_days, nothing_is_wrong
+
+AGENTS = [uuid4() for _ in range(6)]
+PLACES = text(
+    """
+    select agent_id, state, booking.session_sequence as number from booking
+    where session_id = :session_id and state in ('confirmed', 'waiting') order by booking.session_sequence
+    """
+)
+COUNTERS = text("select capacity, held, waiting from session where session_id = :session_id")
+agents = st.sampled_from(AGENTS)
+capacities = st.integers(1, 4)
+
+
+@dataclass
+class Sheet:
+    """What a careful person would keep on paper: who has a seat, who waits, in order."""
+
+    capacity: int
+    seated: list[UUID] = field(default_factory=list[UUID])
+    queue: list[UUID] = field(default_factory=list[UUID])
+    cancelled: bool = False
+    begun: bool = False
+
+    @property
+    def refusal(self) -> str | None:
+        return "session_is_cancelled" if self.cancelled else "session_started" if self.begun else None
+
+    def book(self, agent_id: UUID) -> str:
+        """The state or the code of the refusal that the agent is answered."""
+        if self.refusal:
+            return self.refusal
+        if agent_id in self.seated + self.queue:
+            return "already_booked"
+        if self.queue or len(self.seated) >= self.capacity:
+            self.queue.append(agent_id)
+            return "waiting"
+        self.seated.append(agent_id)
+        return "confirmed"
+
+    def serve(self) -> None:
+        while self.queue and len(self.seated) < self.capacity and not self.refusal:
+            self.seated.append(self.queue.pop(0))
+
+
+class SeatsInPostgres(RuleBasedStateMachine):
+    """Every example has a session of its own in the test's database."""
+
+    database: ClassVar[Database]
+    runner: ClassVar[asyncio.Runner]
+
+    @initialize(capacity=capacities)
+    def open(self, capacity: int) -> None:
+        clock.shift(timedelta(0), "embedded")
+        self.sheet = Sheet(capacity)
+        self.session_id = uuid7()
+        self.starts_at = in_days(10)
+        self.version = 1
+        self.bookings: dict[UUID, Booking] = {}
+        self.days = 0
+        self._hear(capacity)
+
+    @rule(group=st.lists(agents, min_size=1, max_size=5))
+    def book(self, group: list[UUID]) -> None:
+        """Orders that one commit carries, an agent's second one included (B1-B4)."""
+        expected = [self.sheet.book(agent_id) for agent_id in group]
+
+        answers = self.runner.run(book_together(self.database, [an_order(self.session_id, agent_id) for agent_id in group]))
+
+        assert [answer.code if isinstance(answer, Refused) else str(answer.state) for answer in answers] == expected
+        self.bookings |= {each.agent_id: each for each in answers if isinstance(each, Booking)}
+
+    @rule(group=st.lists(agents, min_size=1, max_size=5))
+    def book_in_a_transaction_that_fails(self, group: list[UUID]) -> None:
+        """Nothing of it stays: neither places nor counters nor facts."""
+
+        async def fail() -> None:
+            async with self.database.begin() as tx:
+                await handlers.book_seats([an_order(self.session_id, agent_id) for agent_id in group], tx)
+                raise ConnectionResetError
+
+        with pytest.raises(ConnectionResetError):
+            self.runner.run(fail())
+
+    @rule(agent_id=agents)
+    def cancel(self, agent_id: UUID) -> None:
+        """A freed seat goes to the head of the queue at once (W1); too late leaves a trace (N1)."""
+        booking = self.bookings.pop(agent_id, None)
+        if booking is None:
+            return
+        if agent_id not in self.sheet.seated + self.sheet.queue:
+            expected = "booking_not_active"
+        elif self.sheet.refusal:
+            expected = self.sheet.refusal
+            self.bookings[agent_id] = booking
+        elif agent_id in self.sheet.queue:
+            self.sheet.queue.remove(agent_id)
+            expected = "left"
+        else:
+            self.sheet.seated.remove(agent_id)
+            self.sheet.serve()
+            expected = "late_cancelled" if clock.now() > self.starts_at - timedelta(hours=24) else "cancelled_by_agent"
+
+        async def answered() -> str:
+            try:
+                return str((await cancel(self.database, booking)).state)
+            except Refused as refusal:
+                return refusal.code
+
+        assert self.runner.run(answered()) == expected
+
+    @rule(capacity=capacities)
+    def change_capacity(self, capacity: int) -> None:
+        """More seats serve the queue; fewer remove nobody (B8)."""
+        if self.sheet.cancelled:
+            return
+        self.version += 1
+        self._hear(capacity)
+        self.sheet.capacity = capacity
+        self.sheet.serve()
+
+    @rule(age=st.integers(0, 2))
+    def hear_old_news(self, age: int) -> None:
+        """E4."""
+        self._hear(9, version=max(1, self.version - age))
+
+    @rule()
+    def cancel_the_session(self) -> None:
+        """E2. It ends the places that are there, and refuses those who come after."""
+        self.version += 1
+        self._hear(self.sheet.capacity, status="cancelled")
+        self.sheet.cancelled = True
+        self.sheet.seated.clear()
+        self.sheet.queue.clear()
+
+    @rule(days=st.integers(1, 6))
+    def wait(self, days: int) -> None:
+        """W4: once it began, nobody is promoted."""
+        self.days += days
+        clock.shift(timedelta(days=self.days), "embedded")
+        self.sheet.begun = clock.now() >= self.starts_at
+
+    @invariant()
+    def the_rows_are_those_on_paper(self) -> None:
+        async def read() -> tuple[Any, Any]:
+            async with self.database.connect() as connection:
+                asked = {"session_id": self.session_id}
+                return (await connection.execute(PLACES, asked)).all(), (await connection.execute(COUNTERS, asked)).one()
+
+        places, counters = self.runner.run(read())
+        assert {row.agent_id for row in places if row.state == "confirmed"} == set(self.sheet.seated)
+        assert [row.agent_id for row in places if row.state == "waiting"] == self.sheet.queue
+        assert tuple(counters) == (self.sheet.capacity, len(self.sheet.seated), len(self.sheet.queue))
+
+    def teardown(self) -> None:
+        self.runner.run(nothing_is_wrong(self.database))
+
+    def _hear(self, capacity: int, *, version: int | None = None, status: str = "scheduled") -> None:
+        told = catalog_says(self.session_id, version=version or self.version, capacity=capacity, starts_at=self.starts_at, status=status)
+        self.runner.run(hear(self.database, told))
+
+
+@pytest.fixture
+def loop_of_its_own() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+def test_any_order_of_steps_leaves_the_rows_that_the_rules_foresee(
+    loop_of_its_own: asyncio.Runner, postgres_settings: Callable[[str], Settings]
+) -> None:
+    SeatsInPostgres.database = Database.of(postgres_settings("booking"))
+    SeatsInPostgres.runner = loop_of_its_own
+    try:
+        run_state_machine_as_test(SeatsInPostgres, settings=settings(max_examples=50, stateful_step_count=50, deadline=None))
+    finally:
+        loop_of_its_own.run(SeatsInPostgres.database.dispose())
