@@ -190,6 +190,7 @@ def loop_of_its_own() -> Iterator[asyncio.Runner]:
         yield runner
 
 
+@pytest.mark.timeout(420)  # seconds are enough when all is well; a failure is made small first
 def test_any_order_of_steps_leaves_the_rows_that_the_rules_foresee(
     loop_of_its_own: asyncio.Runner, postgres_settings: Callable[[str], Settings]
 ) -> None:
