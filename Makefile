@@ -62,7 +62,7 @@ release: setup-dev  ## make today's contracts the promise that later ones are co
 	$(BIN)/python -m deploy.contracts release
 
 pytest: setup-dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(or $(PYTEST_ARGS),--ignore tests/faults)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(PYTEST_ARGS)
 
 faults: setup-dev  ## the fault matrix: processes and servers killed, wires cut, streams lost, planted bugs
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/faults

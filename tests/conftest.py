@@ -37,9 +37,9 @@ from shared.database import Database
 from shared.settings import Settings
 from tests.containers import servers as containers
 from tests.containers.servers import ContainedNats, ContainedPostgres
-from tests.faults.table import pytest_terminal_summary
+from tests.faults.table import pytest_terminal_summary, report
 
-__all__ = ["pytest_terminal_summary"]
+__all__ = ["pytest_terminal_summary", "report"]
 
 T = TypeVar("T")
 PASSWORDS = {name: f"password-of-{name}" for name in (*NATS_USERS, ADMIN_ROLE)}

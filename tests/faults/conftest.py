@@ -17,9 +17,6 @@ from shared.settings import Settings
 from tests.conftest import PASSWORDS, Postgres, _connected
 from tests.faults.load import Load
 from tests.faults.stage import Stage, stage_topology
-from tests.faults.table import report
-
-__all__ = ["report"]
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +51,7 @@ async def nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
 async def stage(
     nats: NatsServer, postgres: Postgres, settings_for: Callable[..., Settings], admin_nats: Client, tmp_path: Path
 ) -> AsyncIterator[Stage]:
+    assert isinstance(postgres.server, PostgresServer)
     async with AsyncExitStack() as stack:
         stage = Stage(nats, postgres.server, settings_for, admin_nats, tmp_path, stack)
         await stage.open()

@@ -117,10 +117,11 @@ def published_before_commit() -> None:
 def marked_as_published_before_the_ack() -> None:
     send = Relay._send
 
-    async def send_and_forget(self: Relay, row: relay.Row) -> None:
-        await send(self, row)
-        if row.id in self._rows and self._bus.client.is_connected:
-            await self._done(row, max(self._highest, 1))
+    async def send_and_forget(self: Relay, rows: Sequence[relay.Row]) -> None:
+        await send(self, rows)
+        for row in rows:
+            if row.id in self._rows and self._bus.client.is_connected:
+                await self._done(row, max(self._highest, 1))
 
     Relay._send = send_and_forget
 
@@ -130,8 +131,8 @@ def relay_gives_up_after_some_tries() -> None:
     check = Relay._check_stream
     failures: list[int] = []
 
-    async def check_stream(self: Relay, leader: Any) -> None:
-        await check(self, leader)
+    async def check_stream(self: Relay, leader: Any, marker: Any) -> None:
+        await check(self, leader, marker)
         failures.append(1) if not self._checked_at else failures.clear()
         if len(failures) >= 3:
             await leader.execute("update outbox set parked_at = now(), last_error = 'retries exhausted' where published_at is null")
@@ -142,9 +143,9 @@ def relay_gives_up_after_some_tries() -> None:
 @bug
 def relay_workers_without_order() -> None:
     """As with several workers and SKIP LOCKED: whoever takes a row sends it, whatever came before."""
-    start, end = relay._READ.index("       (select before.id"), relay._READ.index("from outbox o\n")
-    unordered = relay._READ[:start] + "       cast(null as bigint) as waits_for\n" + relay._READ[end:]
-    relay._READ = unordered.replace("order by o.id", "order by hashint8(o.id)")
+    start, end = outbox.READ.index("       (select before.id"), outbox.READ.index("from outbox o\n")
+    unordered = outbox.READ[:start] + "       cast(null as bigint) as waits_for\n" + outbox.READ[end:]
+    outbox.READ = unordered.replace("order by o.id", "order by hashint8(o.id)")
 
 
 # --- requests, mail, broker ---------------------------------------------------------------------------------------------------------------

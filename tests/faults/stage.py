@@ -80,7 +80,7 @@ class Member:
         self.port = free_port()
         asked = {faults.FAULT: fault, faults.PLANTED_BUG: bug, "LABO_HTTP_PORT": str(self.port)}
         environment = os.environ | self.environment | {name: value for name, value in asked.items() if value} | others
-        plain = self.service != "notify" and bug is None
+        plain = self.service != "notify" and not bug
         command = [f"services.{self.service}.app"] if plain else ["tests.faults.launch", self.service]
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(

@@ -35,7 +35,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         for report in terminalreporter.stats.get(outcome, ()):
             for kind, line in getattr(report, "user_properties", ()):
                 if kind in found:
-                    found[kind][line["name"]] = line
+                    found[kind][line["name"]] = _together(found[kind].get(line["name"]), line)
     if lines := [found[FAULT][name] for name in sorted(found[FAULT], key=_order)]:
         terminalreporter.section("faults")
         terminalreporter.write_line(f"{'fault':<46} {'injected':>9} {'violations':>11}  figures")
@@ -46,6 +46,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section(f"planted bugs: caught {caught} of {len(bugs)}")
         for name, line in sorted(bugs.items()):
             terminalreporter.write_line(f"{name:<34} {line['figures'][:100]}")
+
+
+def _together(known: dict[str, Any] | None, line: dict[str, Any]) -> dict[str, Any]:
+    """Tests that inject the same fault share a line."""
+    if known is None or "injections" not in line:
+        return line
+    return line | {each: known[each] + line[each] for each in ("injections", "violations")}
 
 
 def _order(name: str) -> tuple[int, str]:

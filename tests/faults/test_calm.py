@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
+from tests.conftest import eventually
 from tests.faults import notebook, reading
 from tests.faults.load import Load
 from tests.faults.stage import Stage
@@ -13,7 +12,7 @@ from tests.faults.table import Report
 async def test_no_fault_no_violation_and_every_place_is_read(stage: Stage, load: Load, report: Report) -> None:
     await stage.start("booking-1", "notify-1")
     async with load:
-        await asyncio.sleep(4)
+        await eventually(lambda: len(load.history.acknowledged) > 110, 60)
 
     found = await reading.violations(stage, load.history)
 

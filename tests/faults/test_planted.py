@@ -34,6 +34,7 @@ class Plot:
     stage: Stage
     load: Load
     bug: str
+    """None is planted when it is empty."""
     producer: Client
 
     async def verdict(self) -> list[str]:
@@ -106,7 +107,7 @@ async def wires_cut(plot: Plot) -> list[str]:
     """F6."""
     await plot.stage.start("notify-1")
     (booking,) = await plot.stage.start("booking-1", bug=plot.bug, wired=True)
-    plot.load.patience = 15
+    plot.load.patience = 8
     async with plot.load:
         await booking.nats.cut()
         await asyncio.sleep(4.0)
@@ -169,7 +170,7 @@ CAUGHT_BY: dict[str, tuple[Trigger, str]] = {
     "marked_as_published_before_the_ack": (publications_lost_on_the_way, "I2 stream"),
     "relay_gives_up_after_some_tries": (stream_away, "parked"),
     "relay_workers_without_order": (backlog_of_a_vacant_lead, "out of order"),
-    "key_stored_outside_the_transaction": (lambda plot: command_killed(plot, "command.after_commit"), "already_booked"),
+    "key_stored_outside_the_transaction": (lambda plot: command_killed(plot, "command.after_commit"), "was refused"),
     "mail_sent_again_after_sending": (killed_between_data_and_answer, "left 2 times"),
     "client_gives_up_reconnecting": (wires_cut, "I8 not healed"),
 }
@@ -185,6 +186,24 @@ async def test_a_planted_bug_is_caught_by_the_check_that_is_there_for_it(
 
     report.planted(bug, [each for each in found if expected in each] or found)
     assert any(expected in each for each in found), f"caught, but not by «{expected}»: {found}"
+
+
+async def test_F5_killed_between_data_and_answer_a_mail_is_uncertain_and_left_once(
+    stage: Stage, load: Load, nats_as: Callable[[str], Awaitable[Client]], report: Report
+) -> None:
+    found = await killed_between_data_and_answer(Plot(stage, load, "", await nats_as("booking")))
+
+    doubted = await reading.uncertain(stage)
+    found += [] if doubted else ["I4 nobody is told of the mails in doubt"]
+    report.fault("F5 notify killed between DATA and answer", 1, found, f"{doubted} mails uncertain, none twice")
+
+
+async def test_F2_a_backlog_is_published_in_order_when_the_lead_was_vacant(
+    stage: Stage, load: Load, nats_as: Callable[[str], Awaitable[Client]], report: Report
+) -> None:
+    found = await backlog_of_a_vacant_lead(Plot(stage, load, "", await nats_as("booking")))
+
+    report.fault("F2 backlog of a vacant lead", 1, found, "3 s without a leader")
 
 
 def test_every_bug_that_can_be_planted_is_looked_for() -> None:
