@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from starlette.requests import HTTPConnection
 
 from services.gateway.login.principal import Doorkeeper
 from services.gateway.login.provider import Provider
+from services.gateway.portal.rendering import Renderer
 from services.gateway.settings import GatewaySettings
 from shared.bus import Bus
 from shared.database import Database
-
-if TYPE_CHECKING:
-    from services.gateway.portal.rendering import Renderer
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from services.gateway.portal.rendering import Visit
+from services.gateway.portal.visit import Visit
 from shared.bus import Caller
 from shared.contracts.booking import Booking, ListBookings
 from shared.errors import Refused

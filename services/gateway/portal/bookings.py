@@ -11,7 +11,7 @@ from starlette.routing import Route
 from services.gateway.login.domain import NotSignedIn
 from services.gateway.login.principal import Principal
 from services.gateway.portal.asking import my_bookings, patiently
-from services.gateway.portal.rendering import Visit, refused, visit_of
+from services.gateway.portal.visit import Visit, refused, visit_of
 from services.gateway.programme import queries
 from services.gateway.web.forms import form_of
 from services.gateway.web.problems import PageUnknown, headers_of

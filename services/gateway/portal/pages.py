@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from services.gateway.desk import Desk
 from services.gateway.portal import bookings, programme, projects
-from services.gateway.portal.rendering import Visit, static, visit_of
+from services.gateway.portal.visit import Visit, static, visit_of
 from services.gateway.web.problems import headers_of
 from shared.errors import Refused
 

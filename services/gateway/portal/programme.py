@@ -19,7 +19,7 @@ from services.gateway.desk import Desk
 from services.gateway.login.domain import NotSignedIn
 from services.gateway.portal import wording
 from services.gateway.portal.asking import my_bookings, patiently
-from services.gateway.portal.rendering import Visit, refused, visit_of
+from services.gateway.portal.visit import Visit, refused, visit_of
 from services.gateway.programme import queries
 from services.gateway.programme.domain import CursorInvalid, ListedSession, SessionUnknown
 from services.gateway.programme.queries import ANYBODY, Filters

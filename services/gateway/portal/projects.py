@@ -14,7 +14,7 @@ from starlette.routing import Route
 from services.gateway.login.principal import Principal
 from services.gateway.portal.asking import patiently
 from services.gateway.portal.bookings import signed_in_visit
-from services.gateway.portal.rendering import Visit, refused
+from services.gateway.portal.visit import Visit, refused
 from services.gateway.web.forms import form_of
 from services.gateway.web.problems import PageUnknown, headers_of
 from shared.contracts.messages import Message
