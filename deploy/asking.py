@@ -12,9 +12,11 @@ from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.target import find
+from shared.bus import Bus, Caller
 
 T = TypeVar("T")
 AsJson = Annotated[bool, typer.Option("--json", help="for programs")]
+OPERATOR = Caller(actor="operator", roles=frozenset({"operator"}))
 console = Console()
 
 
@@ -28,6 +30,16 @@ def on_database(work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
     async def connected() -> T:
         async with find().database() as engine:
             return await work(engine)
+
+    return run(connected())
+
+
+def on_bus(work: Callable[[Bus], Awaitable[T]]) -> T:
+    """What services answer the operator."""
+
+    async def connected() -> T:
+        async with find().bus() as bus:
+            return await work(bus)
 
     return run(connected())
 

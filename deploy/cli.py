@@ -16,16 +16,13 @@ from deploy import demo, kept, migrate, topology
 from deploy import status as state
 from deploy.accounts import TOPOLOGY
 from deploy.agents import read_agents
-from deploy.asking import AsJson, console, on_database, print_json, run
-from deploy.cli_kept import letters_app, outbox_app, timers_app
+from deploy.asking import OPERATOR, AsJson, console, on_bus, on_database, print_json, run
+from deploy.cli_kept import letters_app, mails_app, outbox_app, timers_app
 from deploy.embedded import ADMIN_ROLE
 from deploy.target import Target, find
 from deploy.unprivileged import SetupError
-from shared.bus import Caller
 from shared.contracts.gateway import IssueDemoToken
 from shared.errors import Refused
-
-OPERATOR = Caller(actor="operator", roles=frozenset({"operator"}))
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
@@ -42,6 +39,7 @@ def group(name: str, text: str) -> typer.Typer:
 app.add_typer(letters_app, name="dead-letters")
 app.add_typer(outbox_app, name="outbox")
 app.add_typer(timers_app, name="timers")
+app.add_typer(mails_app, name="mails")
 clock_app = group("clock", "The demonstration's clock. Refused in production.")
 demo_app = group("demo", "The demonstration programme and its people.")
 topology_app = group("topology", "Streams and durables of topology.yml.")
@@ -110,12 +108,7 @@ def shift_clock(by: Annotated[str, typer.Argument(help="2d, -1h30min, +45s")]) -
 @demo_app.command("load")
 def load_demo() -> None:
     """Load the programme, the people, their bookings and projects. A second time changes nothing."""
-
-    async def load(target: Target) -> demo.LoadReport:
-        async with target.bus() as bus:
-            return await demo.load(bus)
-
-    report = run(load(find()))
+    report = on_bus(demo.load)
     for name, number in report.done.items():
         print(f"{number:6} {name}")
     print(f"{report.as_before:6} had moved on since an earlier load; {len(report.refused)} refused; {report.seconds:.1f} s")
@@ -132,12 +125,8 @@ def demo_token(agent: Annotated[str, typer.Argument(help="agent-0001, or a name 
     if len(subs) > 1:
         raise SetupError(f"{agent} is not one person only: {', '.join(subs[:8])}")
 
-    async def issue(target: Target) -> str:
-        async with target.bus() as bus:
-            reply = await bus.ask(IssueDemoToken(sub=subs[0] if subs else agent), replace(OPERATOR, idempotency_key=str(uuid4())))
-            return reply.token
-
-    print(run(issue(find())))
+    order = IssueDemoToken(sub=subs[0] if subs else agent)
+    print(on_bus(lambda bus: bus.ask(order, replace(OPERATOR, idempotency_key=str(uuid4())))).token)
 
 
 @demo_app.command("agents")

@@ -1,8 +1,11 @@
-"""`labo dead-letters`, `labo outbox`, `labo timers`: what services keep for an operator to decide about."""
+"""`labo dead-letters`, `labo outbox`, `labo timers`, `labo mails`: what services keep for an operator to decide about."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from enum import StrEnum
 from typing import Annotated
+from uuid import UUID, uuid4
 
 import typer
 from rich.markup import escape
@@ -11,13 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy import kept, letters
 from deploy import status as state
-from deploy.asking import AsJson, console, on_database, print_json, run
+from deploy.asking import OPERATOR, AsJson, console, on_bus, on_database, print_json, run
 from deploy.target import find
 from deploy.unprivileged import SetupError
+from shared.bus import Bus
+from shared.contracts.notify import Delivery, ListDeliveries, MailState, ResolveDelivery
 
 letters_app = typer.Typer(no_args_is_help=True, help="Events that a consumer could not take.")
 outbox_app = typer.Typer(no_args_is_help=True, help="Events on their way to their streams.")
 timers_app = typer.Typer(no_args_is_help=True, help="Things to do later that failed for too long.")
+mails_app = typer.Typer(no_args_is_help=True, help="Mails of which nobody can know, or that a server refused.")
 
 OneService = Annotated[str | None, typer.Argument(help="all of them when left out")]
 
@@ -138,3 +144,41 @@ def release_timers(key: Annotated[str | None, typer.Argument(help="all parked on
     """Let parked timers fire again, with new patience."""
     released = on_database(lambda engine: kept.release_timers(engine, kept.named(None), key))
     print(f"{sum(released.values())} timers released")
+
+
+# --- mails -----------------------------------------------------------------------------------------------------------------------------
+
+
+class Resolution(StrEnum):
+    SENT, AGAIN, DROPPED = "sent", "again", "dropped"
+
+
+@mails_app.command("list")
+def list_mails(*, as_json: AsJson = False) -> None:
+    """Those that wait for a decision: uncertain, failed, bounced; the newest 200 of each."""
+
+    async def ask(bus: Bus) -> list[Delivery]:
+        states: tuple[MailState, ...] = ("uncertain", "failed", "bounced")
+        lists = [await bus.ask(ListDeliveries(state=each, limit=200), OPERATOR) for each in states]
+        return [delivery for found in lists for delivery in found.deliveries]
+
+    found = on_bus(ask)
+    if as_json:
+        print_json([delivery.model_dump(mode="json") for delivery in found])
+        return
+    table = Table("id", "kind", "state", "since", "error", box=None, header_style="bold")
+    for delivery in found:
+        since = f"{delivery.created_at:%Y-%m-%d %H:%M}"
+        table.add_row(str(delivery.mail_id), delivery.kind, delivery.state, since, escape(delivery.last_error or ""))
+    console.print(table if found else "no mail waits for a decision")
+
+
+@mails_app.command("resolve")
+def resolve_mail(
+    mail_id: UUID,
+    resolution: Annotated[Resolution, typer.Argument(help="sent: the mail server has it; again: try once more")],
+) -> None:
+    """Decide about one. Nothing else ever sends an uncertain mail again."""
+    order = ResolveDelivery(mail_id=mail_id, resolution=resolution.value)
+    done = on_bus(lambda bus: bus.ask(order, replace(OPERATOR, idempotency_key=str(uuid4()))))
+    print(f"{done.mail_id}  {done.kind}  {done.state}")

@@ -42,6 +42,8 @@ class Status:
     dead_letters: Rows = field(default_factory=Rows)
     timers: Rows = field(default_factory=Rows)
     heartbeats: Rows = field(default_factory=Rows)
+    mails: Rows = field(default_factory=Rows)
+    """Those of which nobody can know, or that a server refused, by state: the mail server's weather, so no problem of ours."""
 
     @property
     def healthy(self) -> bool:
@@ -120,6 +122,7 @@ select count(*) filter (where parked_at is null) as waiting, count(*) filter (wh
 from {service}.timer
 """
 _HEARTBEATS = "select name, extract(epoch from clock_timestamp() - beat_at)::float8 as age_seconds from {service}.heartbeat order by name"
+_MAILS = "select state, count(*) as number from notify.mail where state in ('uncertain', 'failed', 'bounced') group by state order by state"
 
 
 async def _tables(target: Target, status: Status) -> None:
@@ -132,6 +135,7 @@ async def _tables(target: Target, status: Status) -> None:
             status.dead_letters += await _rows(connection, service, _DEAD_LETTERS)
             status.timers += await _rows(connection, service, _TIMERS, **moments)
             status.heartbeats += await _rows(connection, service, _HEARTBEATS)
+        status.mails = await _rows(connection, "notify", _MAILS)
     status.problems += [problem for row in status.outbox for problem in _outbox_problems(row)]
     status.problems += [f"{row['open']} dead letters of {row['consumer']} wait for a decision" for row in status.dead_letters]
     status.problems += [problem for row in status.timers for problem in _timer_problems(row)]
@@ -188,7 +192,9 @@ def shown(status: Status) -> RenderableType:
         consumers.add_row(row["name"], *(str(row[name]) for name in ("pending", "unacknowledged", "redelivered")))
     verdict = Text("healthy", "green") if status.healthy else Text("\n".join(f"! {problem}" for problem in status.problems), "red")
     clock_line = f"domain time {status.domain_time}" if status.domain_time else ""
-    return Group(services, _kept(status), streams, consumers, Text(clock_line), verdict)
+    mails = ", ".join(f"{row['number']} {row['state']}" for row in status.mails)
+    undecided = [Text(f"mails to decide about: {mails} (labo mails list)", "yellow")] if mails else []
+    return Group(services, _kept(status), streams, consumers, Text(clock_line), *undecided, verdict)
 
 
 def _kept(status: Status) -> Table:

@@ -43,3 +43,15 @@ class ListDeliveries(Request[DeliveryList]):
     agent_id: UUID | None = None
     state: MailState | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class ResolveDelivery(Request[Delivery]):
+    """Decide about a mail that no program may decide about: `uncertain`, `failed` or `bounced`. Needs the role `operator`.
+
+    Refuses `not_allowed`, `delivery_unknown`, `delivery_settled` (it needs no decision, or somebody was faster).
+    """
+
+    subject: ClassVar[str] = "rpc.notify.resolve_delivery.v1"
+    mail_id: UUID
+    resolution: Literal["sent", "again", "dropped"]
+    """`sent`: the mail server's log has it. `again`: try once more, at the risk that it arrives twice. `dropped`: nobody writes."""

@@ -8,12 +8,19 @@ import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Literal
+from uuid import UUID, uuid4
 
+import pytest
 from aiosmtpd.smtp import SMTP
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from services.notify.mail.handlers import resolve_delivery
 from services.notify.settings import NotifySettings
+from shared.bus import Caller
+from shared.contracts.notify import ResolveDelivery
+from shared.errors import Refused
 from tests.conftest import eventually
 from tests.notify.conftest import Office, a_confirmation, state_is
 
@@ -87,3 +94,69 @@ async def test_F5_what_a_lost_replica_was_sending_is_found_by_its_age(office: Of
 
     await state_is(office, "uncertain")
     assert office.sink.messages == []
+
+
+# --- what a person decides of it -----------------------------------------------------------------------------------------------------
+
+OPERATOR = Caller("operator", frozenset({"operator"}))
+
+
+async def in_doubt(office: Office, state: str) -> UUID:
+    """A mail that left and of which this is all that is known."""
+    await a_confirmation(office)
+    await state_is(office, "sent")
+    await said(office, state)
+    (row,) = await office.rows("select id from mail")
+    return row.id
+
+
+async def said(office: Office, state: str) -> None:
+    async with office.database.begin() as tx:
+        await tx.execute(text("update mail set state = :state"), {"state": state})
+
+
+async def resolve(office: Office, mail_id: UUID, resolution: Literal["sent", "again", "dropped"], caller: Caller = OPERATOR) -> str:
+    try:
+        async with office.database.begin() as tx:
+            return (await resolve_delivery(ResolveDelivery(mail_id=mail_id, resolution=resolution), caller, tx)).state
+    except Refused as refusal:
+        return refusal.code
+
+
+@pytest.mark.parametrize("state", ["uncertain", "failed", "bounced"])
+async def test_F5_a_mail_in_doubt_is_sent_again_when_an_operator_says_so(office: Office, state: str) -> None:
+    office.listen()
+    office.send()
+    mail_id = await in_doubt(office, state)
+    assert len(office.sink.messages) == 1
+
+    assert await resolve(office, mail_id, "again") == "deferred"
+
+    await state_is(office, "sent")
+    assert len(office.sink.messages) == 2
+
+
+async def test_F5_a_mail_that_the_server_has_after_all_is_sent_and_one_that_nobody_wants_is_dropped(office: Office) -> None:
+    office.listen()
+    sending = office.send()
+    mail_id = await in_doubt(office, "uncertain")
+    sending.cancel()
+
+    assert await resolve(office, mail_id, "sent") == "sent"
+    assert (await office.rows("select sent_at is not null and session_version is not null as told from mail"))[0].told
+
+    await said(office, "failed")
+    assert await resolve(office, mail_id, "dropped") == "dropped"
+    assert len(office.sink.messages) == 1
+
+
+async def test_nobody_but_an_operator_decides_and_once_only(office: Office) -> None:
+    office.listen()
+    office.send()
+    mail_id = await in_doubt(office, "uncertain")
+
+    agent = Caller(str(uuid4()), frozenset({"agent"}))
+    assert await resolve(office, mail_id, "again", agent) == "not_allowed"
+    assert await resolve(office, uuid4(), "again") == "delivery_unknown"
+    decided = await asyncio.gather(*(resolve(office, mail_id, "dropped") for _ in range(5)))
+    assert sorted(decided) == ["delivery_settled"] * 4 + ["dropped"]

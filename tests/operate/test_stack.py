@@ -147,6 +147,22 @@ async def test_a_dead_letter_must_be_named_clearly(ask: Labo) -> None:
     assert "no dead letters have an id that begins or ends with ffff" in (await ask("dead-letters", "show", "ffff")).stderr
 
 
+async def test_a_mail_that_a_server_refused_is_listed_and_decided_about(stack: Stack, ask: Labo) -> None:
+    async def bounced() -> list[dict[str, Any]]:
+        """The demonstration has one such address."""
+        return [each for each in json.loads((await ask("mails", "list", "--json")).stdout) if each["state"] == "bounced"]
+
+    (mail, *_) = await eventually(bounced, within=60)
+    assert "bounced (labo mails list)" in " ".join((await ask("status")).stdout.split())
+
+    resolved = await ask("mails", "resolve", mail["mail_id"], "dropped")
+    assert (resolved.returncode, resolved.stdout.split()) == (0, [mail["mail_id"], mail["kind"], "dropped"])
+
+    assert mail["mail_id"] not in {each["mail_id"] for each in await bounced()}
+    assert "delivery_settled" in (await ask("mails", "resolve", mail["mail_id"], "again")).stderr
+    assert "delivery_unknown" in (await ask("mails", "resolve", str(uuid4()), "again")).stderr
+
+
 async def test_a_refilled_outbox_is_published_again_and_nothing_happens_twice(stack: Stack, ask: Labo) -> None:
     mails = await _mails(stack)
 

@@ -186,6 +186,24 @@ async def settle(tx: AsyncConnection, mail: Mail, state: Outcome, error: str | N
     return (await tx.execute(_SETTLE, {"id": mail.id, "lease": mail.lease, "state": state, "error": error})).rowcount == 1
 
 
+# The lease goes too: whoever still speaks with the server about it is no longer asked.
+_RESOLVE = text(
+    """
+    update mail
+    set state = case cast(:resolution as text) when 'again' then 'deferred' else cast(:resolution as text) end, lease = null,
+        leased_until = null, next_attempt_at = clock_timestamp(),
+        session_version = case when cast(:resolution as text) = 'sent' then session_version end,
+        sent_at = case when cast(:resolution as text) = 'sent' then sending_since end
+    where id = :id and state in ('uncertain', 'failed', 'bounced')
+    """
+)
+
+
+async def resolve(tx: AsyncConnection, mail_id: UUID, resolution: Literal["sent", "again", "dropped"]) -> bool:
+    """What a person decided of a mail in doubt; False when it was in none."""
+    return (await tx.execute(_RESOLVE, {"id": mail_id, "resolution": resolution})).rowcount == 1
+
+
 async def take_stock(tx: AsyncConnection, instance: str) -> list[UUID]:
     """At start: what a former process of this name was sending when it died is uncertain; what it had only claimed is free again."""
     await tx.execute(

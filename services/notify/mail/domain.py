@@ -18,6 +18,18 @@ from shared.contracts.booking import (
     WaitlistPromoted,
 )
 from shared.contracts.catalog import Period, SessionState, VenueSheet
+from shared.errors import Refused
+
+
+class DeliveryUnknown(Refused):
+    code, status, title = "delivery_unknown", 404, "Ce message n'existe pas."
+
+
+class DeliverySettled(Refused):
+    """Travels with `state`, which is what became of it."""
+
+    code = "delivery_settled"
+    title = "Ce message n'attend aucune décision."
 
 
 class MailKind(StrEnum):

@@ -1,4 +1,4 @@
-"""Everything that makes a mail, and who may ask what became of it."""
+"""Everything that makes a mail, who may ask what became of it, and who decides when nobody can know."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notify.mail import queries, store
-from services.notify.mail.domain import Before, MailKind, kind_for, moved
+from services.notify.mail import claims, queries, store
+from services.notify.mail.domain import Before, DeliverySettled, DeliveryUnknown, MailKind, kind_for, moved
 from services.notify.mail.store import NewMail, key_of
+from shared import telemetry
 from shared.bus import Caller
 from shared.consumers import Consumers, Received
 from shared.contracts.booking import BookingCancelled, BookingConfirmed, BookingEvent, WaitlistJoined, WaitlistLeft, WaitlistPromoted
 from shared.contracts.catalog import SessionCancelled, SessionRescheduled, SessionScheduled
-from shared.contracts.notify import DeliveryList, ListDeliveries
+from shared.contracts.notify import Delivery, DeliveryList, ListDeliveries, ResolveDelivery
 from shared.contracts.projects import ApplicationDecided, ApplicationSubmitted, EngagementClosed, EngagementStarted
 from shared.database import Database
 from shared.errors import NotAllowed
@@ -107,6 +108,20 @@ async def list_deliveries(request: ListDeliveries, caller: Caller, database: Dat
             raise NotAllowed("agents read of their own mail only")
     async with database.connect() as connection:
         return await queries.list_deliveries(connection, agent_id=agent_id, state=request.state, limit=request.limit)
+
+
+@requests.command(ResolveDelivery)
+async def resolve_delivery(request: ResolveDelivery, caller: Caller, tx: AsyncConnection) -> Delivery:
+    if not caller.has("operator"):
+        raise NotAllowed(f"{caller.actor} decides about no mail")
+    decided = await claims.resolve(tx, request.mail_id, request.resolution)
+    found = await queries.delivery(tx, request.mail_id)
+    if found is None:
+        raise DeliveryUnknown(f"mail {request.mail_id}")
+    if not decided:
+        raise DeliverySettled(f"mail {request.mail_id} is {found.state}", state=found.state)
+    telemetry.log.info("delivery_resolved", mail_id=str(request.mail_id), resolution=request.resolution)
+    return found
 
 
 def _agent(caller: Caller) -> UUID:

@@ -7,9 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contracts.notify import Delivery, DeliveryList, MailState
 
+_DELIVERY = "select id as mail_id, kind, agent_id, state, created_at, last_error from mail"
+_ONE = text(f"{_DELIVERY} where id = :mail_id")
 _DELIVERIES = text(
-    """
-    select id as mail_id, kind, agent_id, state, created_at, last_error from mail
+    f"""
+    {_DELIVERY}
     where (cast(:agent_id as uuid) is null or agent_id = :agent_id) and (cast(:state as text) is null or state = :state)
     order by id desc limit :limit
     """
@@ -19,3 +21,8 @@ _DELIVERIES = text(
 async def list_deliveries(connection: AsyncConnection, *, agent_id: UUID | None, state: MailState | None, limit: int) -> DeliveryList:
     rows = (await connection.execute(_DELIVERIES, {"agent_id": agent_id, "state": state, "limit": limit})).mappings()
     return DeliveryList(deliveries=tuple(Delivery.model_validate(dict(row)) for row in rows))
+
+
+async def delivery(connection: AsyncConnection, mail_id: UUID) -> Delivery | None:
+    row = (await connection.execute(_ONE, {"mail_id": mail_id})).mappings().one_or_none()
+    return Delivery.model_validate(dict(row)) if row else None
