@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
@@ -33,7 +33,7 @@ class Monolith:
         self._next = 0
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Monolith]:
+    async def running(self) -> AsyncGenerator[Monolith]:
         """Two servers, one of one worker and one of two; only the one that is asked works."""
         async with self._database.begin() as tx:
             await tx.execute(text(f"create schema {SCHEMA}"))

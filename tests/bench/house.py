@@ -11,7 +11,7 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -211,7 +211,7 @@ class House:
 
 
 @asynccontextmanager
-async def empty_folder() -> AsyncIterator[Path]:
+async def empty_folder() -> AsyncGenerator[Path]:
     """Reachable by the account that runs PostgreSQL."""
     folder = Path(tempfile.mkdtemp(prefix="labo-bench-"))
     folder.chmod(0o755)  # noqa: ASYNC240
@@ -222,7 +222,7 @@ async def empty_folder() -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
-async def open_house() -> AsyncIterator[House]:
+async def open_house() -> AsyncGenerator[House]:
     """A stack of its own, without people or sessions yet."""
     async with empty_folder() as folder:
         installation = Installation(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ class Seen:
 
 
 @contextmanager
-def watched() -> Iterator[Seen]:
+def watched() -> Generator[Seen]:
     """`with watched() as seen:` tells afterwards how much of the machine others took."""
     seen = Seen()
     began, busy, ours = time.monotonic(), _busy(), _family_time(os.getpid())

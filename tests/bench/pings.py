@@ -1,6 +1,7 @@
 """What one booking passes through, each alone: an HTTP exchange that does nothing, a round trip over NATS between two processes.
 
-python -m tests.bench.pings rpc.booking.bench.v1 < settings.json     answers until it is ended
+    python -m tests.bench.pings serve URL USER PASSWORD           answers until it is ended
+    python -m tests.bench.pings ask URL USER PASSWORD SECONDS     prints the median in milliseconds
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import nats as nats_client
@@ -64,7 +65,7 @@ class Pings:
         return [f"nats://127.0.0.1:{stack.ports.nats}", user, stack.installation.secrets.nats(user)]
 
     @asynccontextmanager
-    async def answering(self) -> AsyncIterator[Pings]:
+    async def answering(self) -> AsyncGenerator[Pings]:
         process = await self._run("serve", *self._told("booking"))
         assert process.stdout is not None
         await process.stdout.readline()
@@ -90,5 +91,5 @@ class Pings:
 
 
 if __name__ == "__main__":
-    verb, *told = sys.argv[1:]
-    uvloop.run(serve(*told) if verb == "serve" else ask(*told[:3], float(told[3])))
+    verb, url, user, password, *seconds = sys.argv[1:]
+    uvloop.run(serve(url, user, password) if verb == "serve" else ask(url, user, password, float(*seconds)))

@@ -93,7 +93,7 @@ async def _connect(url: str, user: str, password: str) -> Any:
     return await nats_client.connect(url, user=user, password=password, inbox_prefix=f"_INBOX_{user}".encode())
 
 
-async def publish(url: str, booking: str, _: str, rate: str, seconds: str) -> None:
+async def publish(url: str, booking: str, topology: str, rate: str, seconds: str) -> None:
     client = await _connect(url, "booking", booking)
     stream = client.jetstream()
     sent: dict[str, float] = {}
