@@ -29,6 +29,7 @@ Progress = Callable[[str, int, int], None]
 """Called with the step (`agents`, `programme`, `bookings`, `projects`), how many of its entries are done, and how many there are."""
 
 AT_ONCE = 32  # requests in flight; more only wait in the services
+MOVE_SECONDS = 10.0  # booking hears of a move within a moment; until then it may think that the session is over
 PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)  # seconds before asking again; the last one for ever, until patience ends
 
 # What the second run is told, and what a booking is told once its session is over. None of it is a fault of the files.
@@ -124,7 +125,7 @@ class _Loading:
         session_id = session.schedule.session_id
         for agent_id in session.booked_by:
             if (session_id, agent_id) not in known:
-                await self._ask(session.entry, BookSeat(session_id=session_id, agent_id=agent_id))
+                await self._ask(session.entry, BookSeat(session_id=session_id, agent_id=agent_id), moved=session.move is not None)
         if session.cancel:
             await self._ask(session.entry, session.cancel)
 
@@ -148,13 +149,15 @@ class _Loading:
             await finished
             self._progress(step, done, len(waiting))
 
-    async def _ask(self, entry: str, request: Request[ReplyT], caller: Caller = OPERATOR, *, key: bool = True) -> ReplyT | None:
+    async def _ask(
+        self, entry: str, request: Request[ReplyT], caller: Caller = OPERATOR, *, key: bool = True, moved: bool = False
+    ) -> ReplyT | None:
         """The reply; None when it was refused, which the report then tells."""
         if key:
             asked = f"{caller.actor} {request.subject} {request.model_dump_json()}"
             caller = Caller(actor=caller.actor, roles=caller.roles, idempotency_key=str(uuid5(NAMESPACE, asked)))
         try:
-            reply = await self._patiently(request, caller)
+            reply = await self._patiently(request, caller, moved=moved)
         except Refused as refusal:
             if refusal.code in AS_BEFORE:
                 self._report.as_before += 1
@@ -164,15 +167,16 @@ class _Loading:
         self._report.done[request.subject.split(".")[2]] += 1
         return reply
 
-    async def _patiently(self, request: Request[ReplyT], caller: Caller) -> ReplyT:
+    async def _patiently(self, request: Request[ReplyT], caller: Caller, *, moved: bool) -> ReplyT:
         """Ask again while the answer is "not now": a service still starting, a session whose dates have not reached booking (E1)."""
-        attempt = 0
+        attempt, first = 0, time.monotonic()
         while True:
             try:
                 async with self._places:
                     return await self._bus.ask(request, caller)
             except Refused as refusal:
-                if not refusal.retryable or time.monotonic() > self._deadline:
+                on_its_way = moved and refusal.code == "session_started" and time.monotonic() < first + MOVE_SECONDS
+                if not (refusal.retryable or on_its_way) or time.monotonic() > self._deadline:
                     raise
             await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
             attempt += 1
