@@ -28,7 +28,7 @@ async def main(options: argparse.Namespace) -> Figures:
         await sections.start(figures, min(options.rounds, 3))
     if "relay" in wanted:
         await sections.relay(figures, options.events, min(options.rounds, 3))
-    if {"bookings", "delay"} & set(wanted):
+    if options.pretix or {"bookings", "delay"} & set(wanted):
         await sections.bookings(figures, options.rounds, options.seconds, wanted, pretix=options.pretix)
     if "growth" in wanted:
         await sections.growth(figures, options.rounds, options.seconds, options.grown)

@@ -1,7 +1,7 @@
 """What one booking passes through, each alone: an HTTP exchange that does nothing, a round trip over NATS between two processes.
 
-    python -m tests.bench.pings serve URL USER PASSWORD           answers until it is ended
-    python -m tests.bench.pings ask URL USER PASSWORD SECONDS     prints the median in milliseconds
+python -m tests.bench.pings serve URL USER PASSWORD           answers until it is ended
+python -m tests.bench.pings ask URL USER PASSWORD SECONDS     prints the median in milliseconds
 """
 
 from __future__ import annotations

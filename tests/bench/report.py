@@ -33,6 +33,7 @@ def _bookings(figures: Figures) -> str:
         ("monolith, 64 callers, 1 worker", "monolith x1 spread 64", "monolith x1 hot 64"),
         ("monolith, 64 callers, 2 workers", "monolith x2 spread 64", ""),
         ("pretix, 8 callers, 2 workers", "pretix 8", ""),
+        ("Lab-O, 8 callers, beside pretix", "labo beside pretix 8", ""),
     ]
     rows = [
         [
