@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy import kept, letters
@@ -40,7 +40,7 @@ def list_letters(
     if as_json:
         print_json([letter.as_json() for letter in found])
         return
-    table = Table("id", "consumer", "error", "tries", "parked", "closed", box=None, header_style="bold")
+    table = Table(Column("id", no_wrap=True), "consumer", "error", "tries", "parked", "closed", box=None, header_style="bold")
     for letter in found:
         row = letter.row
         table.add_row(
@@ -166,11 +166,10 @@ def list_mails(*, as_json: AsJson = False) -> None:
     if as_json:
         print_json([delivery.model_dump(mode="json") for delivery in found])
         return
-    table = Table("id", "kind", "state", "since", "error", box=None, header_style="bold")
     for delivery in found:
-        since = f"{delivery.created_at:%Y-%m-%d %H:%M}"
-        table.add_row(str(delivery.mail_id), delivery.kind, delivery.state, since, escape(delivery.last_error or ""))
-    console.print(table if found else "no mail waits for a decision")
+        print(f"{delivery.mail_id}  {delivery.state}  {delivery.kind}  {delivery.created_at:%Y-%m-%d %H:%M}\n  {delivery.last_error or ''}")
+    if not found:
+        print("no mail waits for a decision")
 
 
 @mails_app.command("resolve")
