@@ -27,7 +27,7 @@ STATEMENTS = (
     """,
     """
     insert into notify.booking (booking_id, session_id, agent_id, version, state)
-    select booking_id, session_id, agent_id, 1, state from booking.booking
+    select booking_id, session_id, agent_id, 1, state from booking.booking on conflict do nothing
     """,
 )
 

@@ -67,7 +67,7 @@ class Book:
         if plan.style == "ping":
             return f"GET {plan.path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
         if plan.style == "pretix":
-            body = f'{{"email":"n{number}@exemple.invalid","locale":"fr","positions":[{{"item":{plan.sessions[0]}}}]}}'
+            body = f'{{"email":"n{number}@exemple.invalid","locale":"en","positions":[{{"item":{plan.sessions[0]}}}]}}'
             return (
                 f"POST {plan.path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Token {plan.agents[0]}\r\n"
                 f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"

@@ -90,9 +90,10 @@ class Pretix:
         await self._run(python, "-m", "pretix", "migrate", "-v", "0")
         made = next(line for line in (await self._run(python, "-c", FURNISH)).splitlines() if line.startswith("made "))
         _, self._item, self._token = made.split()
+        log = (self._folder / "log").open("wb")
         process = await asyncio.create_subprocess_exec(
             python, "-m", "gunicorn", "pretix.wsgi", "--workers", str(WORKERS), "--worker-class", "gthread", "--threads", "4",
-            "--worker-connections", "4", "--bind", f"{HOST}:{self._port}", "--log-level", "error", env=self._env, cwd=self._folder,
+            "--bind", f"{HOST}:{self._port}", env=self._env, cwd=self._folder, stdout=log, stderr=log,
         )  # fmt: skip
         try:
             while not is_taken(self._port):
@@ -102,6 +103,7 @@ class Pretix:
         finally:
             process.terminate()
             await process.wait()
+            log.close()
 
     async def order(self, callers: int, seconds: float) -> Result:
         before = await self._counts()
