@@ -26,9 +26,8 @@ AN_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 
 def lines_of(code: str, *, returncode: int = 0, **environment: str) -> list[dict[str, Any]]:
     """What a process that runs `code` writes: only JSON objects, one a line, nothing on stderr."""
-    ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    hidden = ["-c", "import sys; exec(sys.argv[1])", textwrap.dedent(code)]  # from 3.13 on, tracebacks show the lines of a bare -c
+    ran = subprocess.run([sys.executable, *hidden], env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stderr) == (returncode, ""), ran.stdout + ran.stderr
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
