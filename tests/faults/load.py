@@ -22,7 +22,7 @@ ReplyT = TypeVar("ReplyT", bound=Message)
 
 PROCESSES = 8
 OPEN_AT_MOST = 60  # orders that wait for an answer; beyond, the clients would only measure this machine
-PATIENCE = 40.0  # seconds after which a client that still gets no answer is a violation (I9)
+PATIENCE = 90.0  # seconds after which a client that still gets no answer is a violation (I9)
 HOT, REPEATED, CANCELLED = 0.2, 0.1, 0.2  # shares of the orders
 
 

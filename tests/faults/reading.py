@@ -242,16 +242,16 @@ async def resumed(database: Database, table: str, column: str, moments: Sequence
     return found
 
 
-async def longest_delay(stage: Stage) -> float:
-    """Seconds between an event's publication and its latest effect in the ledger."""
+async def journeys(stage: Stage) -> list[tuple[float, float]]:
+    """When each event was published and when its effect was last written to the ledger, in seconds since 1970."""
     published = {row.event_id: row.published_at for row in await rows(stage.booking, "select event_id, published_at from outbox")}
     done = await rows(stage.notify, f"select event_id, at from ledger where consumer = '{notebook.EFFECT}'")
-    return max(((row.at - published[row.event_id]).total_seconds() for row in done if published.get(row.event_id)), default=0.0)
+    return [(published[row.event_id].timestamp(), row.at.timestamp()) for row in done if published.get(row.event_id)]
 
 
 def crowding() -> float:
-    """How many processes want each core. The limits are those of a machine to itself; on a crowded one they stretch by this much."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    """How many processes wanted each core lately. Limits are those of a machine to itself; on a crowded one they stretch by this much."""
+    return max(1.0, max(os.getloadavg()[:2]) / (os.cpu_count() or 1))
 
 
 def over(name: str, found: Sequence[float], limit: float) -> list[str]:
