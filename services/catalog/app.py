@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from services.catalog.activities import handlers
+from services.catalog.activities import handlers as activities
+from services.catalog.changes import handlers as changes
+from services.catalog.series import handlers as series
 from shared.service import Service, run
 from shared.settings import Settings
 
 
 def main() -> None:
-    run(Service("catalog", requests=[handlers.requests]), Settings(service="catalog"))
+    service = Service("catalog", requests=[activities.requests, series.requests, changes.requests], events=[changes.events])
+    run(service, Settings(service="catalog"))
 
 
 if __name__ == "__main__":

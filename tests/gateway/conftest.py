@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 
 from deploy.agents import Agent, read_agents
 from services.booking.app import seats
-from services.catalog.app import handlers as activities
+from services.catalog.activities import handlers as activities
 from services.gateway.app import SERVICE as GATEWAY
 from services.gateway.settings import GatewaySettings
 from services.gateway.web.application import build

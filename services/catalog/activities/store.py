@@ -76,6 +76,8 @@ _LOCK_ACTIVITY = text(
     """
 )
 
+_ACTIVITY_EXISTS = text("select exists (select from activity where activity_id = :activity_id)")
+
 _PUBLISH_ACTIVITY = text("update activity set status = 'published', version = :version where activity_id = :activity_id")
 
 
@@ -86,6 +88,10 @@ async def insert_activity(tx: AsyncConnection, activity: DraftActivity) -> bool:
 async def lock_activity(tx: AsyncConnection, activity_id: UUID) -> Activity | None:
     row = (await tx.execute(_LOCK_ACTIVITY, {"activity_id": activity_id})).mappings().one_or_none()
     return Activity(DraftActivity.model_validate(dict(row)), row["status"], row["version"]) if row else None
+
+
+async def activity_exists(connection: AsyncConnection, activity_id: UUID) -> bool:
+    return bool(await connection.scalar(_ACTIVITY_EXISTS, {"activity_id": activity_id}))
 
 
 async def publish_activity(tx: AsyncConnection, activity_id: UUID, version: int) -> None:
