@@ -16,12 +16,13 @@ from typing import TypeVar
 from uuid import UUID, uuid5
 
 from deploy.agents import NAMESPACE
-from deploy.demo_plan import FOLDER, Plan, PlannedActivity, PlannedProject, PlannedSession, read_plan
-from deploy.demo_tables import RefusedEntry
+from deploy.demo_plan import FOLDER, Plan, PlannedActivity, PlannedDate, PlannedProject, PlannedSeries, PlannedSession, read_plan
+from deploy.demo_tables import DATA_FILE_INVALID, RefusedEntry
 from shared.bus import Bus, Caller
 from shared.contracts.booking import BookSeat, ListBookings
-from shared.contracts.catalog import PublishActivity
+from shared.contracts.catalog import LocalPeriod, PublishActivity, RescheduleSession
 from shared.contracts.messages import Message, Request
+from shared.contracts.series import DateState, PlanSeries, SeriesDate
 from shared.errors import Refused
 
 ReplyT = TypeVar("ReplyT", bound=Message)
@@ -50,6 +51,7 @@ class LoadReport:
     as_before: int = 0
     """How many were answered that things have moved on since an earlier run."""
     skipped: list[str] = field(default_factory=list[str])
+    """Dates of a series that are not held, with catalog's reason."""
     refused: list[RefusedEntry] = field(default_factory=list[RefusedEntry])
     seconds: float = 0.0
 
@@ -69,7 +71,7 @@ async def load(bus: Bus, folder: Path = FOLDER, *, progress: Progress = _silent,
     """
     started = time.monotonic()
     plan = await asyncio.to_thread(read_plan, folder)
-    report = LoadReport(skipped=plan.skipped, refused=plan.refused)
+    report = LoadReport(refused=plan.refused)
     loading = _Loading(bus, report, progress, deadline=started + patience)
     async with asyncio.TaskGroup() as group:
         group.create_task(loading.agents(plan))
@@ -88,6 +90,7 @@ class _Loading:
     def __init__(self, bus: Bus, report: LoadReport, progress: Progress, deadline: float) -> None:
         self._bus, self._report, self._progress, self._deadline = bus, report, progress, deadline
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._drafted: set[UUID] = set()
         self._scheduled: set[UUID] = set()
 
     async def agents(self, plan: Plan) -> None:
@@ -97,12 +100,15 @@ class _Loading:
         """Hosts, then venues, then activities with their sessions; each of a kind beside the others."""
         await asyncio.gather(*(self._ask(entry, request) for entry, request in plan.hosts))
         await asyncio.gather(*(self._ask(entry, request) for entry, request in plan.venues))
-        await self._all("programme", [self._activity(activity) for activity in plan.activities])
+        dates = [date for series in plan.series for date in series.dates]
+        await self._all("programme", [self._activity(each) for each in (*(date.activity for date in dates), *plan.activities)])
+        await asyncio.gather(*(self._series(series) for series in plan.series))
 
     async def bookings(self, plan: Plan) -> None:
         """In the order of the file within a session; what the lab cancelled is cancelled once people had booked it."""
-        planned = [session for activity in plan.activities for session in activity.sessions]
-        sessions = [session for session in planned if session.schedule.session_id in self._scheduled]
+        planned: list[PlannedSession | PlannedDate] = [session for activity in plan.activities for session in activity.sessions]
+        planned += [date for series in plan.series for date in series.dates]
+        sessions = [session for session in planned if session.session_id in self._scheduled]
         agents = sorted({agent for session in sessions for agent in session.booked_by})
         lists = await asyncio.gather(*(self._ask("bookings", ListBookings(agent_id=agent), key=False) for agent in agents))
         known = {(booking.session_id, booking.agent_id) for each in lists if each for booking in each.bookings}
@@ -114,6 +120,7 @@ class _Loading:
     async def _activity(self, activity: PlannedActivity) -> None:
         if not await self._ask(activity.entry, activity.draft):
             return
+        self._drafted.add(activity.draft.activity_id)
         await self._ask(activity.entry, PublishActivity(activity_id=activity.draft.activity_id))
         for session in activity.sessions:
             if await self._ask(session.entry, session.schedule):
@@ -121,8 +128,47 @@ class _Loading:
                 if session.move:
                     await self._ask(session.entry, session.move)
 
-    async def _book(self, session: PlannedSession, known: set[tuple[UUID, UUID]]) -> None:
-        session_id = session.schedule.session_id
+    async def _series(self, series: PlannedSeries) -> None:
+        """Ask which dates catalog would make, tell where the file says otherwise, and have the series made."""
+        order = series.order
+        plan = await self._ask(series.entry, PlanSeries(**order.model_dump(exclude={"series_id"})), key=False)
+        if plan is None:
+            return
+        skipped = {one.on: one.reason for one in plan.dates if one.state is DateState.SKIPPED}
+        held = {one.on for one in plan.dates} - skipped.keys()
+        written = {date.content.on: date for date in series.dates if date.content.activity_id in self._drafted}
+        self._report.skipped += [f"{series.entry}, dates {on}: {reason}" for on, reason in skipped.items()]
+        for date in series.dates:
+            if date.content.on not in held:
+                self._refuse(date.entry, f"no date of the series: every {order.every_weeks} weeks from {order.anchor}, holidays aside")
+        for on in sorted(held - {date.content.on for date in series.dates}):
+            self._refuse(f"{series.entry}, dates {on}", "this date is on the grid, and nothing says what it holds")
+        dates = [date for on, date in sorted(written.items()) if on in held]
+        if made := await self._ask(series.entry, order.model_copy(update={"dates": tuple(date.content for date in dates)})):
+            now = {one.session_id: one for one in made.dates}
+            for date in dates:
+                if one := now.get(date.session_id):  # what a linked series has taken over by now stays as it is
+                    self._scheduled.add(date.session_id)
+                    await self._move(date, one)
+
+    async def _move(self, date: PlannedDate, one: SeriesDate) -> None:
+        """From version 1 only: what somebody has moved since then stays where it is.
+
+        Not by a change of the series, which leaves alone what is past: on 1 March, 11 February is.
+        """
+        if date.move and one.session_version == 1:
+            days = date.move.to - one.periods[0].local_start.date()
+            periods = tuple(
+                LocalPeriod(local_start=each.local_start + days, local_end=each.local_end + days, zone=each.zone) for each in one.periods
+            )
+            move = RescheduleSession(session_id=date.session_id, periods=periods, reason=date.move.reason, expected_version=1)
+            await self._ask(date.entry, move)
+
+    def _refuse(self, entry: str, detail: str) -> None:
+        self._report.refused.append(RefusedEntry(entry, DATA_FILE_INVALID, detail, "date"))
+
+    async def _book(self, session: PlannedSession | PlannedDate, known: set[tuple[UUID, UUID]]) -> None:
+        session_id = session.session_id
         for agent_id in session.booked_by:
             if (session_id, agent_id) not in known:
                 await self._ask(session.entry, BookSeat(session_id=session_id, agent_id=agent_id), moved=session.move is not None)

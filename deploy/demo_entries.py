@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from shared.contracts.catalog import ActivityType, DeliveryMode, LocalPeriod
 from shared.contracts.gateway import Role
 from shared.contracts.projects import Decision, EntryKind, Outcome
+from shared.contracts.series import HolidayPolicy
 
 _PERIOD = re.compile(r"(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2}-\d{2}:\d{2})")
 _RANGE = re.compile(r"(.*?)(\d+)\.\.(.*?)(\d+)")
@@ -77,6 +78,7 @@ Weekday = Annotated[int, BeforeValidator(_weekday)]
 Subs = Annotated[list[str], AfterValidator(_subs)]
 Kind = Annotated[ActivityType, Field(strict=False)]
 Mode = Annotated[DeliveryMode, Field(strict=False)]
+Policy = Annotated[HolidayPolicy, Field(strict=False)]
 Tables = list[dict[str, Any]]
 """Entries inside an entry, read one by one so that a wrong one spoils only itself."""
 
@@ -150,19 +152,16 @@ class HeldDate(Entry):
     booked_by: Subs = []
 
 
-class SkippedDate(Entry):
-    date: Day
-    skipped: Annotated[str, Field(min_length=3)]
-
-
 class SeriesEntry(Entry):
-    """A grid of dates: every so many days from the anchor, taking the times in turn, a skipped date included (T2)."""
+    """What is asked of catalog, which makes the grid, and what its dates hold. A date that a holiday takes away has no entry."""
 
     slug: Slug
     type: Kind
     mode: Mode
     anchor: Day
-    every_days: Annotated[int, Field(ge=1)]
+    until: Day
+    every_weeks: Annotated[int, Field(ge=1, le=8)]
+    policy: Policy = HolidayPolicy.SKIP
     times: Annotated[list[Times], Field(min_length=1)]
     capacity: int
     remote_capacity: int | None = None

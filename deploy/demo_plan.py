@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid5
 
 from deploy.agents import NAMESPACE, agent_id
@@ -16,18 +13,19 @@ from deploy.demo_entries import (
     HeldDate,
     HostEntry,
     LogbookLine,
+    MovedToDay,
     OrgUnitEntry,
     ProjectEntry,
     SeriesEntry,
     SessionEntry,
-    SkippedDate,
     VenueEntry,
-    read_day,
+    read_times,
 )
 from deploy.demo_tables import RefusedEntry, Tables, WrongField
 from shared.contracts.catalog import AddHost, AddVenue, CancelSession, DraftActivity, RescheduleSession, ScheduleSession
 from shared.contracts.gateway import RegisterAgent
 from shared.contracts.projects import AddLogbookEntry, CloseEngagement, DecideApplication, StartEngagement, SubmitApplication
+from shared.contracts.series import DateContent, GenerateSeries, WallTimes
 
 FOLDER = Path(__file__).with_name("demo")
 AGENTS, PROGRAMME, PROJECTS = "agents.toml", "programme.toml", "projects.toml"
@@ -42,12 +40,37 @@ class PlannedSession:
     cancel: CancelSession | None
     booked_by: tuple[UUID, ...]
 
+    @property
+    def session_id(self) -> UUID:
+        return self.schedule.session_id
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedActivity:
     entry: str
     draft: DraftActivity
     sessions: list[PlannedSession]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDate:
+    """A date of a series: what it holds, and what happened to it since."""
+
+    entry: str
+    activity: PlannedActivity
+    session_id: UUID
+    content: DateContent
+    move: MovedToDay | None
+    cancel: CancelSession | None
+    booked_by: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSeries:
+    entry: str
+    order: GenerateSeries
+    """Without its dates: those that catalog's grid does not have are told, and left out."""
+    dates: list[PlannedDate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +91,9 @@ class Plan:
     agents: list[tuple[str, RegisterAgent]] = field(default_factory=list[tuple[str, RegisterAgent]])
     hosts: list[tuple[str, AddHost]] = field(default_factory=list[tuple[str, AddHost]])
     venues: list[tuple[str, AddVenue]] = field(default_factory=list[tuple[str, AddVenue]])
+    series: list[PlannedSeries] = field(default_factory=list[PlannedSeries])
     activities: list[PlannedActivity] = field(default_factory=list[PlannedActivity])
     projects: list[PlannedProject] = field(default_factory=list[PlannedProject])
-    skipped: list[str] = field(default_factory=list[str])
-    """Dates of a series that are not held, with the reason."""
     refused: list[RefusedEntry] = field(default_factory=list[RefusedEntry])
 
 
@@ -113,9 +135,8 @@ class Reader:
         tables = self._tables.read(PROGRAMME, hosts="slug", venues="slug", series="slug", activities="slug")
         self.plan.hosts = self._tables.each(f"{PROGRAMME}: hosts", tables["hosts"], HostEntry, self._host)
         self.plan.venues = self._tables.each(f"{PROGRAMME}: venues", tables["venues"], VenueEntry, self._venue)
-        for activities in self._tables.each(f"{PROGRAMME}: series", tables["series"], SeriesEntry, self._series):
-            self.plan.activities += activities
-        self.plan.activities += self._tables.each(f"{PROGRAMME}: activities", tables["activities"], ActivityEntry, self._activity)
+        self.plan.series = self._tables.each(f"{PROGRAMME}: series", tables["series"], SeriesEntry, self._series)
+        self.plan.activities = self._tables.each(f"{PROGRAMME}: activities", tables["activities"], ActivityEntry, self._activity)
 
     def read_projects(self) -> None:
         tables = self._tables.read(PROJECTS, projects="slug")
@@ -132,25 +153,36 @@ class Reader:
         said = venue.model_dump(exclude={"slug", "host", "closed"})
         return entry, AddVenue(**ids, closed_weekdays=tuple(venue.closed), **said)
 
-    def _series(self, entry: str, series: SeriesEntry) -> list[PlannedActivity]:
-        skipped = [said for said in series.dates if "skipped" in said]
-        held = [said for said in series.dates if "skipped" not in said]
-        self.plan.skipped += self._tables.each(
-            f"{entry}, dates", skipped, SkippedDate, lambda where, one: _skipped(where, series, one), key="date"
+    def _series(self, entry: str, series: SeriesEntry) -> PlannedSeries:
+        """The dates are catalog's: what the file says of each is compared with the grid when it is loaded."""
+        order = GenerateSeries(
+            series_id=demo_id("series", series.slug),
+            times=tuple((_turn(times),) for times in series.times),
+            **series.model_dump(include={"anchor", "until", "every_weeks", "policy", "capacity", "remote_capacity"}),
         )
-        self._check_grid(entry, series)
-        return self._tables.each(
-            f"{entry}, dates", held, HeldDate, lambda where, one: self._activity(where, _held(series, one)), key="date"
-        )
+        dates = self._tables.each(
+            f"{entry}, dates", series.dates, HeldDate, lambda where, one: self._held(where, series, one), key="date"
+        )  # fmt: skip
+        return PlannedSeries(entry, order, dates)
 
-    def _check_grid(self, entry: str, series: SeriesEntry) -> None:
-        """Say which dates of the grid are neither held nor skipped; it is no reason to refuse the others."""
-        written = {day for said in series.dates if (day := _day(said))}
-        day = series.anchor
-        while written and day < max(written):
-            if day not in written:
-                self._tables.refuse(f"{entry}, dates {day}", "this date is on the grid, and neither held nor skipped", "date")
-            day += timedelta(days=series.every_days)
+    def _held(self, entry: str, series: SeriesEntry, one: HeldDate) -> PlannedDate:
+        """A date of a series is short for an activity with one session."""
+        slug = f"{series.slug}-{one.date}"
+        if one.venue:
+            self._tables.must_exist("venues", "venue", one.venue)
+        for sub in one.booked_by:
+            self._tables.must_exist("agents", "booked_by", sub)
+        activity = ActivityEntry(slug=slug, type=series.type, mode=series.mode, **one.model_dump(include=TEXTS))
+        session_id = demo_id("session", slug)
+        content = DateContent(
+            on=one.date,
+            activity_id=demo_id("activity", slug),
+            session_id=session_id,
+            venue_id=demo_id("venue", one.venue) if one.venue else None,
+        )
+        cancel = CancelSession(session_id=session_id, reason=one.cancelled) if one.cancelled else None
+        booked_by = tuple(agent_id(sub) for sub in one.booked_by)
+        return PlannedDate(entry, self._activity(entry, activity), session_id, content, one.moved, cancel, booked_by)
 
     def _activity(self, entry: str, activity: ActivityEntry) -> PlannedActivity:
         if activity.host:
@@ -237,30 +269,6 @@ def _line(slug: str, place: int, line: LogbookLine) -> AddLogbookEntry:
     )  # fmt: skip
 
 
-def _day(said: dict[str, Any]) -> date | None:
-    with suppress(ValueError):
-        return read_day(said.get("date"))
-    return None
-
-
-def _times_of(series: SeriesEntry, one: HeldDate | SkippedDate) -> str:
-    place, off_grid = divmod((one.date - series.anchor).days, series.every_days)
-    if off_grid or place < 0:
-        raise WrongField("date", f"not on the grid: every {series.every_days} days from {series.anchor}")
-    return series.times[place % len(series.times)]
-
-
-def _skipped(entry: str, series: SeriesEntry, one: SkippedDate) -> str:
-    _times_of(series, one)
-    return f"{entry}: {one.skipped}"
-
-
-def _held(series: SeriesEntry, one: HeldDate) -> ActivityEntry:
-    """A date of a series is short for an activity with one session."""
-    times = _times_of(series, one)
-    slug = f"{series.slug}-{one.date}"
-    session: dict[str, Any] = {"slug": slug, "periods": [f"{one.date} {times}"], "booked_by": one.booked_by}
-    session |= series.model_dump(include={"capacity", "remote_capacity"}) | one.model_dump(include={"venue", "cancelled"})
-    if one.moved:
-        session["moved"] = {"to": [f"{one.moved.to} {times}"], "reason": one.moved.reason}
-    return ActivityEntry(slug=slug, type=series.type, mode=series.mode, sessions=[session], **one.model_dump(include=TEXTS))
+def _turn(times: str) -> WallTimes:
+    start, end = read_times(times)
+    return WallTimes(start=start, end=end)

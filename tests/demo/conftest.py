@@ -12,6 +12,8 @@ import pytest
 
 from services.booking.seats import handlers as seats
 from services.catalog.activities import handlers as activities
+from services.catalog.changes import handlers as changes
+from services.catalog.series import handlers as series
 from services.gateway.directory import handlers as directory
 from services.projects.calls import handlers as calls
 from services.projects.engagements import handlers as engagements
@@ -26,7 +28,7 @@ from shared.settings import Settings
 
 DEMONSTRATION = datetime(2027, 3, 1, 8, 0, tzinfo=UTC)
 SERVED: dict[str, tuple[list[Requests], list[Consumers]]] = {
-    "catalog": ([activities.requests], []),
+    "catalog": ([activities.requests, series.requests, changes.requests], [changes.events]),
     "booking": ([seats.requests], [seats.events]),
     "projects": ([calls.requests, engagements.requests], []),
     "gateway": ([directory.requests], []),

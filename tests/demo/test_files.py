@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from deploy.agents import read_agents
 from deploy.demo_plan import Plan, demo_id, read_plan
 from deploy.demo_tables import RefusedEntry
 from shared.contracts.catalog import ActivityType, DeliveryMode, LocalPeriod
+from shared.contracts.series import HolidayPolicy
 
 PLAN = read_plan()
 SESSIONS = {session.schedule.session_id: session for activity in PLAN.activities for session in activity.sessions}
@@ -48,26 +48,24 @@ def test_twelve_hosts_with_venues_from_8_to_45_seats_two_without_step_free_acces
 
 
 def test_the_five_types_are_there() -> None:
-    assert {activity.draft.activity_type for activity in PLAN.activities} == set(ActivityType)
+    activities = [*PLAN.activities, *(each.activity for series in PLAN.series for each in series.dates)]
+
+    assert {activity.draft.activity_type for activity in activities} == set(ActivityType)
 
 
-def test_T2_the_thursdays_are_a_grid_of_14_days_with_alternating_times_and_ascension_skipped() -> None:
-    thursdays = [
-        each
-        for activity in PLAN.activities
-        if activity.draft.activity_type is ActivityType.INNOVATION_THURSDAY
-        for each in activity.sessions
-    ]
-    starts = [each.schedule.periods[0].local_start for each in thursdays]
+def test_T2_the_thursdays_are_asked_of_catalog_every_two_weeks_with_what_each_of_twelve_dates_holds() -> None:
+    (thursdays,) = PLAN.series
+    order, dates = thursdays.order, thursdays.dates
+    on = [each.content.on for each in dates]
 
-    assert len(starts) == 12
-    assert [(day.date() - date(2027, 1, 14)).days // 14 for day in starts] == [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12]
-    assert [f"{day:%H:%M}" for day in starts] == ["12:30", "17:30"] * 4 + ["17:30", "12:30", "17:30", "12:30"]
-    assert {day.isoweekday() for day in starts} == {4}
-    assert {(each.schedule.capacity, each.schedule.remote_capacity) for each in thursdays} == {(40, 200)}
-    assert [re.findall(r"2027-05-06.*Ascension", skipped) != [] for skipped in PLAN.skipped] == [True]
-    assert [start.date().isoformat() for start, each in zip(starts, thursdays, strict=True) if each.move] == ["2027-02-11"]
-    assert [start.date().isoformat() for start, each in zip(starts, thursdays, strict=True) if each.cancel] == ["2027-05-20"]
+    assert (order.anchor, order.until, order.every_weeks, order.policy) == (date(2027, 1, 14), date(2027, 7, 1), 2, HolidayPolicy.SKIP)
+    assert [f"{turn[0].start:%H:%M}-{turn[0].end:%H:%M}" for turn in order.times] == ["12:30-13:30", "17:30-18:30"]
+    assert (order.capacity, order.remote_capacity, order.dates) == (40, 200, ())
+    assert [(day - date(2027, 1, 14)).days // 14 for day in on] == [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12]
+    assert {each.activity.draft.activity_type for each in dates} == {ActivityType.INNOVATION_THURSDAY}
+    assert [each.content.session_id for each in dates] == [demo_id("session", f"jeudis-{day}") for day in on]
+    assert [day.isoformat() for day, each in zip(on, dates, strict=True) if each.move] == ["2027-02-11"]
+    assert [day.isoformat() for day, each in zip(on, dates, strict=True) if each.cancel] == ["2027-05-20"]
 
 
 def test_the_six_trainings_have_the_seats_and_the_queues_that_were_asked_for() -> None:
@@ -136,6 +134,10 @@ def test_a_session_has_a_room_that_is_open_and_large_enough() -> None:
             venue = venues[one.schedule.venue_id]
             assert one.schedule.capacity <= venue.capacity, one.entry
             assert all(period.local_start.isoweekday() not in venue.closed_weekdays for period in kept(one)), one.entry
+    for series in PLAN.series:
+        for each in series.dates:
+            assert each.content.venue_id
+            assert series.order.capacity <= venues[each.content.venue_id].capacity, each.entry
 
 
 def test_eight_projects_are_accompanied_and_every_agent_of_the_directory_is_registered() -> None:
@@ -168,7 +170,8 @@ def spoil(tmp_path: Path) -> Callable[[str, str, str], Plan]:
 
 def size(plan: Plan) -> int:
     sessions = sum(len(activity.sessions) for activity in plan.activities)
-    return len(plan.agents) + len(plan.hosts) + len(plan.venues) + len(plan.activities) + sessions + len(plan.projects)
+    dates = 2 * sum(len(series.dates) for series in plan.series)  # an activity and a session each
+    return len(plan.agents) + len(plan.hosts) + len(plan.venues) + len(plan.activities) + sessions + dates + len(plan.projects)
 
 
 VENUE = "programme.toml: venues bief-hangar"
@@ -240,21 +243,11 @@ def test_a_wrong_entry_is_named_with_its_field_and_spoils_only_itself(
     assert size(plan) == size(PLAN) - lost
 
 
-def test_T2_a_date_off_the_grid_is_refused_and_the_hole_it_leaves_is_told(spoil: Callable[[str, str, str], Plan]) -> None:
-    plan = spoil("programme.toml", 'date = "2027-04-08"', 'date = "2027-04-09"')
-
-    assert [(refused.entry, refused.field) for refused in plan.refused] == [
-        ("programme.toml: series jeudis, dates 2027-04-08", "date"),
-        ("programme.toml: series jeudis, dates 2027-04-09", "date"),
-    ]
-    assert size(plan) == size(PLAN) - 2  # that activity and its session
-
-
-def test_T2_a_date_that_does_not_exist_leaves_the_other_twelve(spoil: Callable[[str, str, str], Plan]) -> None:
+def test_T2_a_date_that_does_not_exist_leaves_the_other_eleven(spoil: Callable[[str, str, str], Plan]) -> None:
     plan = spoil("programme.toml", 'date = "2027-04-08"', 'date = "2027-04-88"')
 
-    assert {refused.entry for refused in plan.refused} == {f"programme.toml: series jeudis, dates 2027-04-{day}" for day in ("08", "88")}
-    assert size(plan) == size(PLAN) - 2
+    assert [(each.entry, each.field) for each in plan.refused] == [("programme.toml: series jeudis, dates 2027-04-88", "date")]
+    assert size(plan) == size(PLAN) - 2  # that activity and its session
 
 
 @pytest.mark.parametrize(

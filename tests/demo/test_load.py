@@ -20,6 +20,7 @@ from shared.bus import Caller
 from shared.contracts.booking import Booking, BookingState, CancelBooking, GetAvailability, ListBookings
 from shared.contracts.catalog import GetSession, ListSessions, RescheduleSession
 from shared.contracts.projects import GetPortfolio
+from shared.contracts.series import DateState, GetSeries
 from shared.database import Database
 from tests.demo.conftest import Stack
 
@@ -107,6 +108,42 @@ async def test_what_people_find_on_1_march(start: Start) -> None:
     lead = Caller(actor=str(agent_id("agent-0003")), roles=frozenset({"agent"}))
     portfolio = await ask(GetPortfolio(agent_id=agent_id("agent-0003")), lead)
     assert [engagement.title for engagement in portfolio.engagements] == ["Une carte partagée des friches"]
+
+
+async def test_T2_the_thursdays_are_a_series_with_ascension_skipped_one_date_moved_and_one_cancelled(start: Start) -> None:
+    stack = await start(*ALL)
+    report = await load(stack.operator)
+
+    thursdays = await stack.operator.ask(GetSeries(series_id=demo_id("series", "jeudis")), OPERATOR)
+
+    assert report.skipped == ["programme.toml: series jeudis, dates 2027-05-06: Ascension"]
+    assert [(each.on - thursdays.anchor).days for each in thursdays.dates] == list(range(0, 13 * 14, 14))
+    assert Counter(each.state for each in thursdays.dates) == {DateState.SCHEDULED: 11, DateState.MOVED: 1, DateState.SKIPPED: 1}
+    assert [f"{each.periods[0].local_start:%H:%M}" if each.periods else "" for each in thursdays.dates] == (
+        ["12:30", "17:30"] * 4 + [""] + ["17:30", "12:30"] * 2
+    )
+    assert [(each.on.isoformat(), str(each.held_on)) for each in thursdays.dates if each.overridden] == [
+        ("2027-02-11", "2027-03-04"), ("2027-05-20", "2027-05-20")
+    ]  # fmt: skip
+    assert [each.on.isoformat() for each in thursdays.dates if each.session_status == "cancelled"] == ["2027-05-20"]
+
+
+async def test_T2_a_date_off_the_grid_is_refused_and_the_hole_it_leaves_is_told(start: Start, tmp_path: Path) -> None:
+    stack = await start(*ALL)
+    shutil.copytree(demo_plan.FOLDER, tmp_path / "demo")
+    programme = tmp_path / "demo" / "programme.toml"
+    written = programme.read_text(encoding="utf-8")
+    programme.write_text(written.replace('date = "2027-04-08"', 'date = "2027-04-09"', 1), encoding="utf-8")
+
+    report = await load(stack.operator, tmp_path / "demo")
+
+    assert [(refused.entry, refused.field, refused.code) for refused in report.refused] == [
+        ("programme.toml: series jeudis, dates 2027-04-09", "date", "data_file_invalid"),
+        ("programme.toml: series jeudis, dates 2027-04-08", "date", "data_file_invalid"),
+    ]
+    thursdays = await stack.operator.ask(GetSeries(series_id=demo_id("series", "jeudis")), OPERATOR)
+    assert [each.on.isoformat() for each in thursdays.dates if each.state is DateState.TO_DECIDE] == ["2027-04-08"]
+    assert len((await stack.operator.ask(ListSessions(limit=200), OPERATOR)).sessions) == 32
 
 
 async def test_a_session_the_lab_cancels_was_booked_before(start: Start, eventually: Callable[..., Awaitable[object]]) -> None:
