@@ -139,6 +139,7 @@ async def test_F12_poison_is_parked_beside_its_neighbours_and_replayed_after_the
         good = Sent(confirmed(), uuid7())
         neighbours[good.event_id] = time.time()
         await send(producer, [good])
+        await asyncio.sleep(0.05)  # a queue of our own making would delay everybody
     await eventually(lambda: nothing_waits(stage), 90)
 
     ledger = f"dead_letter where consumer = '{notebook.EFFECT}' and resolved_at is null"

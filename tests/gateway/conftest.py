@@ -20,6 +20,7 @@ from werkzeug.serving import make_server
 from deploy.agents import Agent, read_agents
 from services.booking.app import seats
 from services.catalog.activities import handlers as activities
+from services.catalog.series import handlers as series
 from services.gateway.app import SERVICE as GATEWAY
 from services.gateway.settings import GatewaySettings
 from services.gateway.web.application import build
@@ -46,7 +47,7 @@ ALICE, BOB, *OTHERS = read_agents()
 COACH = next(agent for agent in OTHERS if "coach" in agent.roles)
 
 NEIGHBOURS = {
-    "catalog": Service("catalog", requests=[activities.requests]),
+    "catalog": Service("catalog", requests=[activities.requests, series.requests]),
     "booking": Service("booking", requests=[seats.requests], events=[seats.events], background=[seats.announce_availability]),
     "projects": Service("projects", requests=[calls.requests, engagements.requests]),
 }

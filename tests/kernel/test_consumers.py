@@ -179,7 +179,7 @@ async def test_what_cannot_succeed_is_parked_and_replayed_after_the_fix(
     effects = Effects(kind)
     _, database = await kernel.listen("notify", effects.consumers, patience=0.0)
     bad, good = confirmed(), [confirmed() for _ in range(5)]
-    effects.faults[bad.booking_id] = [Forever("bug")] if isinstance(fault, Forever) else [fault]
+    effects.faults[bad.booking_id] = [fault] * 3  # together with its neighbours, then alone
 
     await publish(producer, bad, *good)
 
