@@ -27,7 +27,7 @@ def _bookings(figures: Figures) -> str:
         ("pgbench, 1 client", "pgbench spread 1", "pgbench hot 1"),
         ("pgbench, 16 clients (the limit)", "pgbench spread 16", "pgbench hot 16"),
         ("Lab-O, 1 caller", "labo spread 1", "labo hot 1"),
-        ("Lab-O, 8 callers", "labo spread 8", ""),
+        ("Lab-O, 8 callers", "labo spread 8", "labo hot 8"),
         ("Lab-O, 16 callers", "labo spread 16", "labo hot 16"),
         ("Lab-O, 64 callers", "labo spread 64", "labo hot 64"),
         ("monolith, 64 callers, 1 worker", "monolith x1 spread 64", "monolith x1 hot 64"),

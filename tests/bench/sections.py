@@ -95,7 +95,7 @@ async def _round(figures: Figures, house: House, pgbench: Pgbench, monolith: Mon
     await slice_of("monolith x1 spread 64", monolith.book(1, 64, seconds=seconds))
     await slice_of("monolith x2 spread 64", monolith.book(2, 64, seconds=seconds))
     await limit("hot 16", 16, hot=True)
-    for callers in (1, 16, 64):
+    for callers in CALLERS:
         await slice_of(f"labo hot {callers}", house.book(callers, hot=True, seconds=seconds))
     await limit("hot 1", 1, hot=True)
     await slice_of("monolith x1 hot 64", monolith.book(1, 64, hot=True, seconds=seconds))
