@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -25,6 +25,7 @@ from deploy.demo_entries import (
     read_day,
 )
 from deploy.demo_tables import RefusedEntry, Tables, WrongField
+from shared.clock import PARIS
 from shared.contracts.catalog import AddHost, AddVenue, CancelSession, DraftActivity, RescheduleSession, ScheduleSession
 from shared.contracts.gateway import RegisterAgent
 from shared.contracts.projects import AddLogbookEntry, CloseEngagement, DecideApplication, StartEngagement, SubmitApplication
@@ -182,6 +183,7 @@ class Reader:
             activity_id=activity_id,
             venue_id=demo_id("venue", session.venue) if session.venue else None,
             periods=tuple(session.periods),
+            opens_at=datetime.combine(session.opens, time(), PARIS) if session.opens else None,
             **session.model_dump(include={"capacity", "remote_capacity", "quorum"}),
         )
         move = cancel = None
@@ -261,6 +263,8 @@ def _held(series: SeriesEntry, one: HeldDate) -> ActivityEntry:
     slug = f"{series.slug}-{one.date}"
     session: dict[str, Any] = {"slug": slug, "periods": [f"{one.date} {times}"], "booked_by": one.booked_by}
     session |= series.model_dump(include={"capacity", "remote_capacity"}) | one.model_dump(include={"venue", "cancelled"})
+    if one.opens:
+        session["opens"] = one.opens.isoformat()
     if one.moved:
         session["moved"] = {"to": [f"{one.moved.to} {times}"], "reason": one.moved.reason}
     return ActivityEntry(slug=slug, type=series.type, mode=series.mode, sessions=[session], **one.model_dump(include=TEXTS))
