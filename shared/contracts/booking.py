@@ -164,6 +164,7 @@ class SeatOfferExpired(BookingEvent):
 
     subject: ClassVar[str] = "evt.booking.seat_offer_expired.v1"
     deadline: AwareDatetime
+    """When the seat stopped being held."""
     reason: str
     """In French for the agent."""
 
