@@ -37,6 +37,7 @@ from tests.booking.given import (
     catalog_says,
     is_holiday,
     milestones_of,
+    paris,
 )
 
 TALK, VISIT, TRAINING = ActivityType.INNOVATION_THURSDAY, ActivityType.LABTOUR, ActivityType.TRAINING
@@ -184,9 +185,9 @@ def test_W4_nothing_is_offered_past_the_cut_off_nor_on_a_session_that_is_cancell
 
 
 def test_W4_a_session_brought_forward_holds_no_seat_past_its_new_cut_off() -> None:
-    for days, fact_type in ((0, None), (3, SeatOfferMade), (6, SeatOfferExpired)):
+    sunday, tuesday = paris(2027, 3, 14, 10), paris(2027, 3, 16, 10)
+    for earlier, fact_type in ((STARTS_AT, None), (tuesday, SeatOfferMade), (sunday, SeatOfferExpired)):
         session = a_session(kind=TRAINING, capacity=1, held=1)
-        earlier = STARTS_AT - timedelta(days=days)
         session.follow(catalog_says(session.session_id, version=2, starts_at=earlier).session, milestones_of(TRAINING, earlier))
         place = an_offer(session)
         assert place.offer is not None
