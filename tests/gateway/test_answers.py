@@ -228,24 +228,27 @@ async def test_the_api_accepts_and_declines_and_shows_the_offer(open_house: Hous
     assert refusal(never) == (404, "booking_unknown")
 
 
+async def pressed(script: httpx2.AsyncClient, session_id: UUID) -> httpx2.Response:
+    """The answer once booking has heard of the session (E1)."""
+    for _ in range(100):
+        answer = await script.post(f"/api/v1/sessions/{session_id}/bookings")
+        if answer.json().get("code") != "session_not_ready":
+            return answer
+        await asyncio.sleep(0.05)
+    raise AssertionError("booking never heard of the session")
+
+
 async def test_B6_too_early_and_too_late_are_said_with_the_date(open_house: House, identity: IdentityProvider) -> None:
     assert identity
     early, late = await add_session(open_house, days=60), await add_session(open_house, days=4)
     bob = await open_house.script(BOB)
-    answers = []
-    for session_id in (early, late):
-        for _ in range(100):
-            answer = await bob.post(f"/api/v1/sessions/{session_id}/bookings")
-            if answer.json().get("code") != "session_not_ready":
-                break
-            await asyncio.sleep(0.05)
-        answers.append(answer)
+    answers = [await pressed(bob, session_id) for session_id in (early, late)]
 
     assert [refusal(answer) for answer in answers] == [(409, "booking_not_open_yet"), (409, "booking_closed")]
     assert datetime.fromisoformat(answers[0].json()["opens_at"]) > clock.now() > datetime.fromisoformat(answers[1].json()["closes_at"])
     reader = await visitor(open_house, BOB)
     assert "Les inscriptions ouvrent le" in (await reader.get(f"/seances/{early}")).text
     assert "Les inscriptions sont closes depuis le" in (await reader.get(f"/seances/{late}")).text
-    pressed = await reader.post(f"/seances/{early}/inscription")
-    assert pressed.status_code == 409
-    assert "Elles ouvrent le" in pressed.text
+    refused = await reader.post(f"/seances/{early}/inscription")
+    assert refused.status_code == 409
+    assert "Elles ouvrent le" in refused.text
