@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
-from services.booking.seats import handlers
+from services.booking.priority import store as priority
+from services.booking.seats import handlers, store
 from services.booking.seats.domain import BookingNotActive, BookingUnknown, SessionStarted
 from shared import clock
 from shared.contracts.booking import BookingState, GetAvailability, GetBooking, ListBookings
@@ -20,7 +22,9 @@ from tests.booking.given import (
     CAROL,
     OPERATOR,
     agent,
+    an_order,
     book,
+    book_together,
     cancel,
     catalog_says,
     counters,
@@ -228,3 +232,19 @@ async def test_availability_is_answered_in_the_order_asked_without_unknown_sessi
     found = await handlers.get_availability(GetAvailability(session_ids=(two, uuid4(), one, two)), agent(ALICE), booking)
 
     assert [(each.session_id, each.capacity, each.held, each.waiting) for each in found.sessions] == [(two, 2, 0, 0), (one, 1, 1, 1)]
+
+
+async def test_bookings_without_a_queue_lock_once_and_write_once(booking: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    session_id = await given_session(booking, capacity=64)
+    real, statements = store.fetch, list[str]()
+
+    async def counted(tx: Any, query: str, *values: Any) -> Any:
+        statements.append(query)
+        return await real(tx, query, *values)
+
+    for module in (store, priority):
+        monkeypatch.setattr(module, "fetch", counted)
+
+    await book_together(booking, [an_order(session_id) for _ in range(64)])
+
+    assert len(statements) == 2, "offers and tokens cost a statement only where there is a queue"
