@@ -43,6 +43,7 @@ from shared.inbox import Delivery
 from shared.outbox import uuid7
 from shared.requests import Order
 from shared.timers import TimerPoller
+from tests.conftest import eventually
 
 HOLIDAYS = country_holidays("FR")
 ALICE, BOB, CAROL = uuid4(), uuid4(), uuid4()
@@ -314,3 +315,13 @@ async def nothing_is_wrong(database: Database) -> None:
             )
         )
         assert untold.all() == []
+
+
+async def one_waits(database: Database) -> None:
+    """Until a transaction waits for another one's lock."""
+
+    async def waits() -> bool:
+        async with database.connect() as connection:
+            return bool(await connection.scalar(text("select count(*) from pg_locks where not granted")))
+
+    await eventually(waits)

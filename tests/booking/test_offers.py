@@ -37,11 +37,11 @@ from tests.booking.given import (
     it_is,
     nothing_is_wrong,
     now_of,
+    one_waits,
     paris,
     timers_fire,
     told,
 )
-from tests.conftest import eventually
 
 TRAINING = ActivityType.TRAINING
 
@@ -210,14 +210,6 @@ class Gate:
             return found
 
         monkeypatch.setattr(handlers.store, "lock_session_of", lock)
-
-
-async def one_waits(database: Database) -> None:
-    async def waits() -> bool:
-        async with database.connect() as connection:
-            return bool(await connection.scalar(text("select count(*) from pg_locks where not granted")))
-
-    await eventually(waits)
 
 
 @pytest.mark.parametrize("first", ["accept", "expire"])
