@@ -91,6 +91,11 @@ class Secrets:
         secret = self._password("gateway", "labo_oidc_client_secret")
         return self._password("identity", "labo_oidc_client_secret", secret)
 
+    def links(self) -> str:
+        """What notify signs the links of mails with and the gateway checks them with, each in its own folder."""
+        secret = self._password("gateway", "labo_link_secret")
+        return self._password("notify", "labo_link_secret", secret)
+
     def all_nats(self) -> dict[str, str]:
         return {user: self.nats(user) for user in NATS_USERS}
 

@@ -118,6 +118,7 @@ class SessionEntry(Entry):
     remote_capacity: int | None = None
     quorum: int | None = None
     venue: str | None = None
+    opens: Day | None = None
     moved: MovedTo | None = None
     cancelled: str | None = None
     booked_by: Subs = []
@@ -147,6 +148,7 @@ class HeldDate(Entry):
     theme: str
     description: str = ""
     venue: str | None = None
+    opens: Day | None = None
     moved: MovedToDay | None = None
     cancelled: str | None = None
     booked_by: Subs = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date, datetime, time
 from pathlib import Path
 from uuid import UUID, uuid5
 
@@ -22,6 +23,7 @@ from deploy.demo_entries import (
     read_times,
 )
 from deploy.demo_tables import RefusedEntry, Tables, WrongField
+from shared.clock import PARIS
 from shared.contracts.catalog import AddHost, AddVenue, CancelSession, DraftActivity, RescheduleSession, ScheduleSession
 from shared.contracts.gateway import RegisterAgent
 from shared.contracts.projects import AddLogbookEntry, CloseEngagement, DecideApplication, StartEngagement, SubmitApplication
@@ -179,6 +181,7 @@ class Reader:
             activity_id=demo_id("activity", slug),
             session_id=session_id,
             venue_id=demo_id("venue", one.venue) if one.venue else None,
+            opens_at=_opening(one.opens),
         )
         cancel = CancelSession(session_id=session_id, reason=one.cancelled) if one.cancelled else None
         booked_by = tuple(agent_id(sub) for sub in one.booked_by)
@@ -214,6 +217,7 @@ class Reader:
             activity_id=activity_id,
             venue_id=demo_id("venue", session.venue) if session.venue else None,
             periods=tuple(session.periods),
+            opens_at=_opening(session.opens),
             **session.model_dump(include={"capacity", "remote_capacity", "quorum"}),
         )
         move = cancel = None
@@ -272,3 +276,7 @@ def _line(slug: str, place: int, line: LogbookLine) -> AddLogbookEntry:
 def _turn(times: str) -> WallTimes:
     start, end = read_times(times)
     return WallTimes(start=start, end=end)
+
+
+def _opening(day: date | None) -> datetime | None:
+    return datetime.combine(day, time(), PARIS) if day else None

@@ -23,6 +23,7 @@ def companions(installation: Installation, ports: Ports) -> Sequence[Program]:
     """What the services' world offers: the keeper of the topology, a mail server, an identity provider."""
     secrets = installation.secrets
     secrets.oidc_client()
+    secrets.links()
     watch = {
         "LABO_ENVIRONMENT": "embedded",
         "LABO_NATS_URL": f"nats://{HOST}:{ports.nats}",

@@ -4,7 +4,13 @@ from shared.settings import Settings
 
 
 def main() -> None:
-    service = Service("booking", requests=[seats.requests], events=[seats.events], background=[seats.announce_availability])
+    service = Service(
+        "booking",
+        requests=[seats.requests],
+        events=[seats.events],
+        timers=[seats.timers],
+        background=[seats.announce_availability],
+    )
     run(service, Settings(service="booking"))
 
 

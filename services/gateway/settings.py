@@ -31,6 +31,8 @@ class GatewaySettings(Settings):
     oidc_algorithms: tuple[str, ...] = ("RS256", "ES256", "PS256")
     """Signatures accepted on an id_token and on a signed userinfo."""
 
+    link_secret: SecretStr = SecretStr("")
+    """Checks the links that notify signs; it has the same. Without it, no link is believed."""
     session_hours: float = Field(default=12, gt=0)
     """As long as at ProConnect (S1)."""
     requests_per_minute: int = Field(default=600, ge=0)

@@ -30,6 +30,8 @@ class NotifySettings(Settings):
     mail_reply_to: str = "equipe-lab-o@exemple.invalid"
     """A mailbox that somebody reads (S7)."""
     portal_url: str = "http://127.0.0.1:8000"
+    link_secret: SecretStr = SecretStr("")
+    """Signs the links that answer an offer; the gateway has the same. Without it, mails carry none."""
 
     confirmation_delay: float = Field(default=60, ge=0)
     """How long a confirmation waits for second thoughts (E3)."""

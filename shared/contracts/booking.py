@@ -28,6 +28,28 @@ class BookingState(StrEnum):
 ACTIVE_STATES = frozenset({BookingState.CONFIRMED, BookingState.WAITING})
 
 
+class OfferState(StrEnum):
+    """What became of a seat that was offered to somebody who waited (W2, W3)."""
+
+    OFFERED = "offered"
+    """It holds the seat until its deadline."""
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    """Not answered in time: the place in the queue is over, and its agent may join again at the end."""
+    CLOSED = "closed"
+    """Ended with the session (W7)."""
+
+
+class SeatOffer(Message):
+    """A seat held for somebody who waits. While it is `offered`, the booking's own state is still `waiting`."""
+
+    state: OfferState
+    deadline: AwareDatetime
+    """The seat is held until then, exclusive; counted in working hours, and never past the offer cut-off (W2, W4)."""
+    offered_at: AwareDatetime
+
+
 class Booking(Message):
     """One agent's place in one session: a seat, or a rank in the queue. A booking that is over keeps its last state."""
 
@@ -40,11 +62,15 @@ class Booking(Message):
     version: int
     booked_at: AwareDatetime
     rank: int | None = None
-    """Place in the queue, 1 = next; only while waiting (W5)."""
+    """Place in the queue, 1 = next; only while waiting, and not while a seat is offered (W5)."""
     waiting: int | None = None
     """Length of the queue; only while waiting."""
     reason: str | None = None
-    """Why the state is what it is, in French for the agent: reason of a promotion (W5) or of a cancellation."""
+    """Why the state is what it is, in French for the agent: reason of a promotion or an offer (W5), or of a cancellation."""
+    offer: SeatOffer | None = None
+    """The seat that was offered from the queue, if any. A `waiting` booking with an offer that is `offered` awaits the agent's answer."""
+    priority: bool = False
+    """True when the agent's place in the queue comes first, because the lab had cancelled another session (W1, W7)."""
 
 
 # --- events, versioned per booking ----------------------------------------------------------------------------------------------------
@@ -74,6 +100,8 @@ class BookingCancelled(BookingEvent):
     subject: ClassVar[str] = "evt.booking.booking_cancelled.v1"
     reason: str = ""
     """Why, in French for the agent; empty when the agent cancelled."""
+    priority_until: AwareDatetime | None = None
+    """Until when the agent comes first in a queue of the same activity, since the lab cancelled this session (W7)."""
 
 
 class WaitlistJoined(BookingEvent):
@@ -82,6 +110,8 @@ class WaitlistJoined(BookingEvent):
     subject: ClassVar[str] = "evt.booking.waitlist_joined.v1"
     rank: int
     """Place in the queue at that moment, 1 = next."""
+    priority: bool = False
+    """True when a priority token put this place before those without one (W1)."""
 
 
 class WaitlistLeft(BookingEvent):
@@ -90,6 +120,8 @@ class WaitlistLeft(BookingEvent):
     subject: ClassVar[str] = "evt.booking.waitlist_left.v1"
     reason: str = ""
     """Why, in French for the agent; empty when the agent left."""
+    priority_until: AwareDatetime | None = None
+    """Until when the agent comes first in a queue of the same activity, since the lab cancelled this session (W7)."""
 
 
 class WaitlistPromoted(BookingEvent):
@@ -98,6 +130,43 @@ class WaitlistPromoted(BookingEvent):
     subject: ClassVar[str] = "evt.booking.waitlist_promoted.v1"
     reason: str
     """In French, such as « rang 1, place libérée le 12 mars 2027 à 18 h 30 »."""
+
+
+class SeatOfferMade(BookingEvent):
+    """A freed seat is held for the head of the queue, who has until `deadline` to say yes; `state` stays `waiting` (W2).
+
+    Said again, with the next version, when a move of the session brings the deadline forward.
+    """
+
+    subject: ClassVar[str] = "evt.booking.seat_offer_made.v1"
+    deadline: AwareDatetime
+    """The seat is held until then, exclusive."""
+    reason: str
+    """In French, such as « rang 1, place libérée le 12 mars 2027 à 18 h 30 » (W5)."""
+
+
+class SeatOfferAccepted(BookingEvent):
+    """The agent took the seat that was offered: `state` is now `confirmed`."""
+
+    subject: ClassVar[str] = "evt.booking.seat_offer_accepted.v1"
+    reason: str
+    """The offer's own (W5)."""
+
+
+class SeatOfferDeclined(BookingEvent):
+    """The agent gave the offered seat up, and the place in the queue with it: `state` is now `left`."""
+
+    subject: ClassVar[str] = "evt.booking.seat_offer_declined.v1"
+
+
+class SeatOfferExpired(BookingEvent):
+    """Nobody answered in time: `state` is now `left`, the next of the queue is served, the agent may join again at the end (W3)."""
+
+    subject: ClassVar[str] = "evt.booking.seat_offer_expired.v1"
+    deadline: AwareDatetime
+    """When the seat stopped being held."""
+    reason: str
+    """In French for the agent."""
 
 
 class SessionAvailabilityChanged(Event):
@@ -126,7 +195,8 @@ class BookSeat(Request[Booking]):
     """A seat for an agent, or a place in the queue (B1, B2).
 
     Refuses `session_not_ready` (409, retryable: its dates have not arrived yet, E1), `session_started`, `session_is_cancelled`,
-    `already_booked` (with `booking_id`, B3), `not_allowed` (for another agent without the role `operator`).
+    `booking_not_open_yet` (with `opens_at`, B6), `booking_closed` (with `closes_at`, B6), `already_booked` (with `booking_id`, B3),
+    `not_allowed` (for another agent without the role `operator`).
     """
 
     subject: ClassVar[str] = "rpc.booking.book_seat.v1"
@@ -135,7 +205,7 @@ class BookSeat(Request[Booking]):
 
 
 class CancelBooking(Request[Booking]):
-    """Give a seat back or leave the queue; the head of the queue is served in the same transaction (W1).
+    """Give a seat back, decline the one that is offered, or leave the queue; a freed seat serves the queue in the same transaction (W1).
 
     Refuses `booking_unknown` (also when it is another agent's), `booking_not_active`, `session_started`, `version_conflict`.
     """
@@ -145,8 +215,29 @@ class CancelBooking(Request[Booking]):
     expected_version: int | None = None
 
 
+class AcceptOffer(Request[Booking]):
+    """Take the seat that is offered (W2).
+
+    Refuses `booking_unknown` (also when it is another agent's), `offer_unknown` (none was made), `offer_expired` (410, with `session_id`
+    and `rank`, the one that joining again would give, W3), `offer_answered` (with its `state`), `session_started`, `session_is_cancelled`.
+    """
+
+    subject: ClassVar[str] = "rpc.booking.accept_offer.v1"
+    booking_id: UUID
+
+
+class DeclineOffer(Request[Booking]):
+    """Give the offered seat up, and the place in the queue with it; the next one is served in the same transaction (W3).
+
+    Refuses as `AcceptOffer` does.
+    """
+
+    subject: ClassVar[str] = "rpc.booking.decline_offer.v1"
+    booking_id: UUID
+
+
 class GetBooking(Request[Booking]):
-    """Refuses `booking_unknown`, also when it is another agent's."""
+    """With the rank now and the offer, if any (W5). Refuses `booking_unknown`, also when it is another agent's."""
 
     subject: ClassVar[str] = "rpc.booking.get_booking.v1"
     booking_id: UUID
@@ -169,6 +260,10 @@ class Availability(Message):
     capacity: int
     held: int
     waiting: int
+    opens_at: AwareDatetime | None = None
+    """When agents may book; None is always (B6)."""
+    closes_at: AwareDatetime | None = None
+    """From when newcomers are refused; the queue is served beyond (B6)."""
 
 
 class AvailabilityList(Message):

@@ -80,6 +80,12 @@ class SessionState(Message):
     quorum: int | None = None
     status: Literal["scheduled", "cancelled"]
     cancellation_reason: str | None = None
+    opens_at: AwareDatetime | None = None
+    """When agents may book, where the lab said so; otherwise six weeks before (B6)."""
+    closes_at: AwareDatetime | None = None
+    """From when newcomers are refused, such as the date agreed with a host; otherwise what its kind has by rule (B6)."""
+    series_id: UUID | None = None
+    """The series that it is a date of; the first one, where series continue each other."""
 
     @property
     def starts_at(self) -> datetime:
@@ -216,6 +222,10 @@ class ScheduleSession(Request[SessionState]):
     capacity: Seats
     remote_capacity: Seats | None = None
     quorum: Seats | None = None
+    opens_at: AwareDatetime | None = None
+    """When agents may book; six weeks before when left out (B6)."""
+    closes_at: AwareDatetime | None = None
+    """From when newcomers are refused; what its kind has by rule when left out (B6)."""
 
 
 class RescheduleSession(Request[SessionState]):

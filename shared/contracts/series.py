@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from shared.contracts.catalog import Period, Seats
 from shared.contracts.messages import Event, Message, Request
@@ -68,6 +68,8 @@ class DateContent(Message):
     session_id: UUID | None = None
     """When left out, an id made of the series' and the grid index."""
     venue_id: UUID | None = None
+    opens_at: AwareDatetime | None = None
+    """When agents may book it; six weeks before when left out (B6)."""
 
 
 class DateWarning(Message):

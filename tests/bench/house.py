@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -31,6 +31,7 @@ from tests.bench.load import Plan, Result, run_load
 
 OPERATOR = Caller("operator", frozenset({"operator"}))
 SETTINGS = {"LABO_UNKNOWN_REQUESTS_PER_MINUTE": "1000000000", "LABO_CONFIRMATION_DELAY": "3600"}
+OPEN_SINCE = datetime(2026, 1, 1, tzinfo=UTC)  # the sessions measured are further away than six weeks
 SESSIONS = 1000
 SEATS = 10_000
 REGULARS = 1000  # agents who book on the spread sessions
@@ -115,7 +116,7 @@ class House:
             periods = (LocalPeriod(local_start=begins, local_end=begins + timedelta(hours=1)),)
             for start in range(0, number, 16):
                 orders = [
-                    ScheduleSession(session_id=each, activity_id=activity_id, periods=periods, capacity=SEATS)
+                    ScheduleSession(session_id=each, activity_id=activity_id, periods=periods, capacity=SEATS, opens_at=OPEN_SINCE)
                     for each in sessions[start : start + 16]
                 ]
                 await asyncio.gather(*(bus.ask(order, OPERATOR, timeout=30) for order in orders))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 
 import pytest
@@ -14,6 +14,13 @@ from shared.listening import Listener
 from shared.relay import Relay
 from shared.requests import Responder
 from shared.settings import Settings
+from tests.booking import given
+
+
+@pytest.fixture(autouse=True)
+def clock_goes_on() -> Iterator[None]:
+    yield
+    given.HANDS.undo()
 
 
 @pytest.fixture

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
+import pytest
+from holidays import country_holidays
 from sqlalchemy import text
 
+from services.booking.deadlines.domain import Milestones
 from services.booking.seats import handlers, queries
 from services.booking.seats.domain import Session
 from shared import clock
 from shared.bus import Caller
 from shared.consumers import Received
-from shared.contracts.booking import Booking, BookingState, BookSeat, CancelBooking
+from shared.contracts.booking import (
+    AcceptOffer,
+    Booking,
+    BookingState,
+    BookSeat,
+    CancelBooking,
+    DeclineOffer,
+    OfferState,
+    SeatOffer,
+)
 from shared.contracts.catalog import (
     ActivityType,
     DeliveryMode,
@@ -29,7 +42,10 @@ from shared.errors import Refused
 from shared.inbox import Delivery
 from shared.outbox import uuid7
 from shared.requests import Order
+from shared.timers import TimerPoller
+from tests.conftest import eventually
 
+HOLIDAYS = country_holidays("FR")
 ALICE, BOB, CAROL = uuid4(), uuid4(), uuid4()
 OPERATOR = Caller("operator", frozenset({"operator"}))
 
@@ -49,12 +65,15 @@ def a_session(
     sequence: int = 100,
     status: str = "scheduled",
     starts_at: datetime = STARTS_AT,
+    kind: ActivityType = ActivityType.INNOVATION_THURSDAY,
     cutoff: datetime | None = None,
 ) -> Session:
+    milestones = milestones_of(kind, starts_at)
     return Session(
         session_id=uuid4(),
+        series_id=uuid4(),
         starts_at=starts_at,
-        cancellation_cutoff=cutoff or starts_at - timedelta(hours=24),
+        milestones=replace(milestones, cancellation_cutoff=cutoff) if cutoff else milestones,
         status=status,  # pyright: ignore[reportArgumentType] - one of the two
         capacity=capacity,
         held=held,
@@ -64,8 +83,27 @@ def a_session(
     )
 
 
-def a_place(session: Session, state: BookingState, *, agent_id: UUID = ALICE, sequence: int = 7, version: int = 1) -> Booking:
+def is_holiday(day: date) -> bool:
+    return day in HOLIDAYS
+
+
+def milestones_of(kind: ActivityType, starts_at: datetime) -> Milestones:
+    return Milestones.of(catalog_says(uuid4(), starts_at=starts_at, activity_type=kind).session, is_holiday)
+
+
+def a_place(
+    session: Session,
+    state: BookingState,
+    *,
+    agent_id: UUID = ALICE,
+    sequence: int = 7,
+    version: int = 1,
+    offered_until: datetime | None = None,
+    offer: OfferState = OfferState.OFFERED,
+) -> Booking:
+    made = SeatOffer(state=offer, deadline=offered_until, offered_at=A_MONTH_BEFORE) if offered_until else None
     return Booking(
+        offer=made,
         booking_id=uuid4(),
         session_id=session.session_id,
         agent_id=agent_id,
@@ -77,6 +115,24 @@ def a_place(session: Session, state: BookingState, *, agent_id: UUID = ALICE, se
 
 
 # --- catalog ----------------------------------------------------------------------------------------------------------
+
+
+def paris(*moment: int) -> datetime:
+    return datetime(*moment, tzinfo=clock.PARIS)
+
+
+FRIDAY_EVENING = paris(2027, 3, 12, 18, 30)
+"""The worked deadline of the domain: a seat of the training of Thursday 18 March 2027, 14:00, that is freed now is offered until…"""
+MONDAY_1130 = paris(2027, 3, 15, 11, 30)
+
+
+HANDS = pytest.MonkeyPatch()
+"""Of the clock; `conftest.py` lets it go on after each test."""
+
+
+def it_is(moment: datetime) -> None:
+    """Stop the clock at this moment: deadlines are then exactly those of the domain."""
+    HANDS.setattr(clock, "now", lambda: moment.astimezone(UTC))
 
 
 def in_days(days: float) -> datetime:
@@ -91,6 +147,9 @@ def catalog_says(
     starts_at: datetime | None = None,
     status: str = "scheduled",
     activity_type: ActivityType = ActivityType.INNOVATION_THURSDAY,
+    activity_id: UUID | None = None,
+    opens_at: datetime | None = None,
+    closes_at: datetime | None = None,
 ) -> SessionScheduled | SessionRescheduled | SessionCancelled:
     """The event of catalog that this version of a session would come with."""
     start = starts_at or in_days(30)
@@ -100,8 +159,10 @@ def catalog_says(
     state = SessionState(
         session_id=session_id,
         version=version,
-        activity_id=uuid4(),
+        activity_id=activity_id or uuid4(),
         activity_type=activity_type,
+        opens_at=opens_at,
+        closes_at=closes_at,
         title="Le nudge dans les courriers",
         summary="Ce qui aide à répondre à temps.",
         theme="design",
@@ -127,9 +188,20 @@ async def hear(database: Database, event: SessionScheduled | SessionRescheduled 
         await handlers.follow_session(received, tx)
 
 
-async def given_session(database: Database, *, capacity: int = 10, starts_at: datetime | None = None) -> UUID:
+async def given_session(
+    database: Database,
+    *,
+    capacity: int = 10,
+    starts_at: datetime | None = None,
+    kind: ActivityType = ActivityType.INNOVATION_THURSDAY,
+    closes_at: datetime | None = None,
+    activity_id: UUID | None = None,
+) -> UUID:
     session_id = uuid7()
-    await hear(database, catalog_says(session_id, capacity=capacity, starts_at=starts_at))
+    said = catalog_says(
+        session_id, capacity=capacity, starts_at=starts_at, activity_type=kind, closes_at=closes_at, activity_id=activity_id
+    )
+    await hear(database, said)
     return session_id
 
 
@@ -162,6 +234,34 @@ async def cancel(database: Database, booking: Booking, caller: Caller | None = N
     request = CancelBooking(booking_id=booking.booking_id, expected_version=expected_version)
     async with database.begin() as tx:
         return await handlers.cancel_booking(request, caller or agent(booking.agent_id), tx)
+
+
+async def given_queue(
+    database: Database, seats: int, waiting: int, kind: ActivityType = ActivityType.TRAINING
+) -> tuple[UUID, list[Booking], list[Booking]]:
+    """The training of Thursday 18 March 2027, 14:00, on the Friday evening before: the session, who has a seat, who waits."""
+    it_is(FRIDAY_EVENING)
+    session_id = await given_session(database, capacity=seats, starts_at=STARTS_AT, kind=kind, closes_at=STARTS_AT)
+    places = [await book(database, session_id) for _ in range(seats + waiting)]
+    return session_id, places[:seats], places[seats:]
+
+
+async def accept(database: Database, booking: Booking, caller: Caller | None = None) -> Booking:
+    async with database.begin() as tx:
+        return await handlers.accept_offer(AcceptOffer(booking_id=booking.booking_id), caller or agent(booking.agent_id), tx)
+
+
+async def decline(database: Database, booking: Booking) -> Booking:
+    async with database.begin() as tx:
+        return await handlers.decline_offer(DeclineOffer(booking_id=booking.booking_id), agent(booking.agent_id), tx)
+
+
+async def timers_fire(database: Database) -> int:
+    """Fire whatever is due by the shifted clock; how many were."""
+    poller, fired = TimerPoller(database, [handlers.timers]), 0
+    while await poller.fire_next():
+        fired += 1
+    return fired
 
 
 # --- what is there afterwards -----------------------------------------------------------------------------------------
@@ -215,3 +315,13 @@ async def nothing_is_wrong(database: Database, *session_ids: UUID) -> None:
             )
         )
         assert untold.all() == []
+
+
+async def one_waits(database: Database) -> None:
+    """Until a transaction waits for another one's lock."""
+
+    async def waits() -> bool:
+        async with database.connect() as connection:
+            return bool(await connection.scalar(text("select count(*) from pg_locks where not granted")))
+
+    await eventually(waits)

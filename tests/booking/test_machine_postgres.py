@@ -1,11 +1,14 @@
-"""The same rules against PostgreSQL: after each step the rows are those of a model without SQL (B1-B4, B8, W1, W4, E2, E4, N1)."""
+"""The same rules against PostgreSQL: after each step the rows are those of a model without SQL (B1-B4, B6, B8, W1-W4, E2, E4, N1).
+
+A training, whose freed seats are offered and whose offers expire by their timers.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
@@ -15,25 +18,48 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import text
 
+from services.booking.deadlines.domain import booking_closing, offer_cutoff, offer_deadline
 from services.booking.seats import handlers
 from shared import clock
 from shared.contracts.booking import Booking
+from shared.contracts.catalog import ActivityType
 from shared.database import Database
 from shared.errors import Refused
 from shared.outbox import uuid7
 from shared.settings import Settings
-from tests.booking.given import an_order, book_together, cancel, catalog_says, hear, in_days, nothing_is_wrong
+from tests.booking.given import (
+    STARTS_AT,
+    accept,
+    an_order,
+    book_together,
+    cancel,
+    catalog_says,
+    decline,
+    hear,
+    is_holiday,
+    it_is,
+    nothing_is_wrong,
+    timers_fire,
+)
 
 AGENTS = [uuid4() for _ in range(6)]
 PLACES = text(
     """
-    select agent_id, state, booking.session_sequence as number from booking
+    select agent_id, coalesce(offer_state, '') || state as state, offer_deadline from booking
     where session_id = :session_id and state in ('confirmed', 'waiting') order by booking.session_sequence
     """
 )
 COUNTERS = text("select capacity, held, waiting from session where session_id = :session_id")
+
+
+def now() -> datetime:
+    return clock.now()
+
+
 agents = st.sampled_from(AGENTS)
 capacities = st.integers(1, 4)
+OFFERS_UNTIL = offer_cutoff(ActivityType.TRAINING, STARTS_AT, is_holiday)
+CLOSES_AT = booking_closing(ActivityType.TRAINING, STARTS_AT, is_holiday)
 
 
 @dataclass
@@ -42,29 +68,42 @@ class Sheet:
 
     capacity: int
     seated: list[UUID] = field(default_factory=list[UUID])
+    asked: dict[UUID, datetime] = field(default_factory=dict[UUID, datetime])
+    """Who has an offer, and until when."""
     queue: list[UUID] = field(default_factory=list[UUID])
     cancelled: bool = False
-    begun: bool = False
 
     @property
     def refusal(self) -> str | None:
-        return "session_is_cancelled" if self.cancelled else "session_started" if self.begun else None
+        return "session_is_cancelled" if self.cancelled else "session_started" if now() >= STARTS_AT else None
 
     def book(self, agent_id: UUID) -> str:
         """The state or the code of the refusal that the agent is answered."""
         if self.refusal:
             return self.refusal
-        if agent_id in self.seated + self.queue:
+        if agent_id in [*self.seated, *self.asked, *self.queue]:
             return "already_booked"
-        if self.queue or len(self.seated) >= self.capacity:
+        if now() >= CLOSES_AT:
+            return "booking_closed"
+        if self.queue or self.held >= self.capacity:
             self.queue.append(agent_id)
             return "waiting"
         self.seated.append(agent_id)
         return "confirmed"
 
+    @property
+    def held(self) -> int:
+        return len(self.seated) + len(self.asked)
+
     def serve(self) -> None:
-        while self.queue and len(self.seated) < self.capacity and not self.refusal:
-            self.seated.append(self.queue.pop(0))
+        while self.queue and self.held < self.capacity and not self.refusal and now() < OFFERS_UNTIL:
+            self.asked[self.queue.pop(0)] = offer_deadline(now(), STARTS_AT, OFFERS_UNTIL, is_holiday)
+
+    def let_expire(self) -> None:
+        """One by one in the order of deadlines, as the timers do; each time the next is asked."""
+        while late := sorted((until, agent_id) for agent_id, until in self.asked.items() if until <= now()):
+            del self.asked[late[0][1]]
+            self.serve()
 
 
 class SeatsInPostgres(RuleBasedStateMachine):
@@ -75,13 +114,11 @@ class SeatsInPostgres(RuleBasedStateMachine):
 
     @initialize(capacity=capacities)
     def open(self, capacity: int) -> None:
-        clock.shift(timedelta(0), "embedded")
+        it_is(STARTS_AT - timedelta(days=12))
         self.sheet = Sheet(capacity)
         self.session_id = uuid7()
-        self.starts_at = in_days(10)
         self.version = 1
         self.bookings: dict[UUID, Booking] = {}
-        self.days = 0
         self._hear(capacity)
 
     @rule(group=st.lists(agents, min_size=1, max_size=5))
@@ -112,7 +149,7 @@ class SeatsInPostgres(RuleBasedStateMachine):
         booking = self.bookings.pop(agent_id, None)
         if booking is None:
             return
-        if agent_id not in self.sheet.seated + self.sheet.queue:
+        if agent_id not in [*self.sheet.seated, *self.sheet.asked, *self.sheet.queue]:
             expected = "booking_not_active"
         elif self.sheet.refusal:
             expected = self.sheet.refusal
@@ -120,18 +157,33 @@ class SeatsInPostgres(RuleBasedStateMachine):
         elif agent_id in self.sheet.queue:
             self.sheet.queue.remove(agent_id)
             expected = "left"
+        elif agent_id in self.sheet.asked:
+            del self.sheet.asked[agent_id]
+            self.sheet.serve()
+            expected = "left"
         else:
             self.sheet.seated.remove(agent_id)
             self.sheet.serve()
-            expected = "late_cancelled" if clock.now() > self.starts_at - timedelta(hours=24) else "cancelled_by_agent"
+            expected = "late_cancelled" if now() > CLOSES_AT else "cancelled_by_agent"
 
-        async def answered() -> str:
-            try:
-                return str((await cancel(self.database, booking)).state)
-            except Refused as refusal:
-                return refusal.code
+        assert self._answer(cancel(self.database, booking)) == expected
 
-        assert self.runner.run(answered()) == expected
+    @rule(agent_id=agents, yes=st.booleans())
+    def answer_the_offer(self, agent_id: UUID, yes: bool) -> None:
+        """W3: whoever is not asked, or not any more, changes nothing."""
+        booking = self.bookings.get(agent_id)
+        if booking is None:
+            return
+        answer = self._answer((accept if yes else decline)(self.database, booking))
+        if agent_id not in self.sheet.asked:
+            assert answer in {"offer_unknown", "offer_answered", "offer_expired", "session_started", "session_is_cancelled"}
+            return
+        assert answer == ("confirmed" if yes else "left")
+        del self.sheet.asked[agent_id]
+        if yes:
+            self.sheet.seated.append(agent_id)
+        else:
+            self.sheet.serve()
 
     @rule(capacity=capacities)
     def change_capacity(self, capacity: int) -> None:
@@ -155,14 +207,15 @@ class SeatsInPostgres(RuleBasedStateMachine):
         self._hear(self.sheet.capacity, status="cancelled")
         self.sheet.cancelled = True
         self.sheet.seated.clear()
+        self.sheet.asked.clear()
         self.sheet.queue.clear()
 
-    @rule(days=st.integers(1, 6))
-    def wait(self, days: int) -> None:
-        """W4: once it began, nobody is promoted."""
-        self.days += days
-        clock.shift(timedelta(days=self.days), "embedded")
-        self.sheet.begun = clock.now() >= self.starts_at
+    @rule(hours=st.sampled_from([1, 4, 20, 48, 100]))
+    def wait(self, hours: int) -> None:
+        """W3: the timers end what nobody answered. W4: past the cut-off nobody is asked."""
+        it_is(now() + timedelta(hours=hours))
+        self.sheet.let_expire()
+        self.runner.run(timers_fire(self.database))
 
     @invariant()
     def the_rows_are_those_on_paper(self) -> None:
@@ -172,16 +225,33 @@ class SeatsInPostgres(RuleBasedStateMachine):
                 return (await connection.execute(PLACES, asked)).all(), (await connection.execute(COUNTERS, asked)).one()
 
         places, counters = self.runner.run(read())
-        assert {row.agent_id for row in places if row.state == "confirmed"} == set(self.sheet.seated)
+        assert {row.agent_id for row in places if row.state.endswith("confirmed")} == set(self.sheet.seated)
+        assert {row.agent_id: row.offer_deadline for row in places if row.state == "offeredwaiting"} == self.sheet.asked
         assert [row.agent_id for row in places if row.state == "waiting"] == self.sheet.queue
-        assert tuple(counters) == (self.sheet.capacity, len(self.sheet.seated), len(self.sheet.queue))
+        assert tuple(counters) == (self.sheet.capacity, self.sheet.held, len(self.sheet.queue))
 
     def teardown(self) -> None:
         """Of this session: the clock of the others' examples is not ours."""
         self.runner.run(nothing_is_wrong(self.database, self.session_id))
 
+    def _answer(self, order: Awaitable[Booking]) -> str:
+        async def answered() -> str:
+            try:
+                return str((await order).state)
+            except Refused as refusal:
+                return refusal.code
+
+        return self.runner.run(answered())
+
     def _hear(self, capacity: int, *, version: int | None = None, status: str = "scheduled") -> None:
-        told = catalog_says(self.session_id, version=version or self.version, capacity=capacity, starts_at=self.starts_at, status=status)
+        told = catalog_says(
+            self.session_id,
+            version=version or self.version,
+            capacity=capacity,
+            starts_at=STARTS_AT,
+            status=status,
+            activity_type=ActivityType.TRAINING,
+        )
         self.runner.run(hear(self.database, told))
 
 

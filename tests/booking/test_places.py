@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
-from services.booking.seats import handlers
+from services.booking.priority import store as priority
+from services.booking.seats import handlers, store
 from services.booking.seats.domain import BookingNotActive, BookingUnknown, SessionStarted
 from shared import clock
 from shared.contracts.booking import BookingState, GetAvailability, GetBooking, ListBookings
-from shared.contracts.catalog import ActivityType
 from shared.database import Database
 from shared.errors import NotAllowed, VersionConflict
 from tests.booking.given import (
@@ -21,10 +22,13 @@ from tests.booking.given import (
     CAROL,
     OPERATOR,
     agent,
+    an_order,
     book,
+    book_together,
     cancel,
     catalog_says,
     counters,
+    given_queue,
     given_session,
     hear,
     in_days,
@@ -96,13 +100,11 @@ async def test_B4_who_comes_back_is_last_and_the_old_entry_never_revives(booking
     await nothing_is_wrong(booking)
 
 
-async def test_N1_after_the_cut_off_of_a_training_the_seat_is_given_back_late_and_still_promotes(booking: Database) -> None:
-    session_id = uuid4()
-    await hear(booking, catalog_says(session_id, capacity=1, starts_at=in_days(2), activity_type=ActivityType.TRAINING))
-    seat, head = await book(booking, session_id), await book(booking, session_id)
+async def test_N1_after_the_cut_off_of_a_training_the_seat_is_given_back_late_and_still_offered(booking: Database) -> None:
+    _, (seat,), (head,) = await given_queue(booking, seats=1, waiting=1)
 
     assert (await cancel(booking, seat)).state is BookingState.LATE_CANCELLED
-    assert (await now_of(booking, head)).state is BookingState.CONFIRMED
+    assert (await now_of(booking, head)).offer is not None
     await nothing_is_wrong(booking)
 
 
@@ -230,3 +232,19 @@ async def test_availability_is_answered_in_the_order_asked_without_unknown_sessi
     found = await handlers.get_availability(GetAvailability(session_ids=(two, uuid4(), one, two)), agent(ALICE), booking)
 
     assert [(each.session_id, each.capacity, each.held, each.waiting) for each in found.sessions] == [(two, 2, 0, 0), (one, 1, 1, 1)]
+
+
+async def test_bookings_without_a_queue_lock_once_and_write_once(booking: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    session_id = await given_session(booking, capacity=64)
+    real, statements = store.fetch, list[str]()
+
+    async def counted(tx: Any, query: str, *values: Any) -> Any:
+        statements.append(query)
+        return await real(tx, query, *values)
+
+    for module in (store, priority):
+        monkeypatch.setattr(module, "fetch", counted)
+
+    await book_together(booking, [an_order(session_id) for _ in range(64)])
+
+    assert len(statements) == 2, "offers and tokens cost a statement only where there is a queue"

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from holidays import country_holidays
 
 from services.booking.seats.domain import (
     AlreadyBooked,
+    BookingClosed,
     BookingNotActive,
+    BookingNotOpenYet,
     SessionIsCancelled,
     SessionNotReady,
     SessionStarted,
-    cancellation_cutoff,
-    ended,
-    in_french,
+    changed,
     must_be_at,
     opened,
-    working_days_before,
 )
 from shared.clock import PARIS
-from shared.contracts.booking import BookingCancelled, BookingConfirmed, BookingState, WaitlistJoined, WaitlistLeft
+from shared.contracts.booking import (
+    BookingCancelled,
+    BookingConfirmed,
+    BookingState,
+    WaitlistJoined,
+    WaitlistLeft,
+    WaitlistPromoted,
+)
 from shared.contracts.catalog import ActivityType
 from shared.errors import VersionConflict
-from tests.booking.given import A_MONTH_BEFORE, ALICE, STARTS_AT, THE_DAY_BEFORE, a_place, a_session, catalog_says
+from tests.booking.given import (
+    A_MONTH_BEFORE,
+    ALICE,
+    STARTS_AT,
+    THE_DAY_BEFORE,
+    a_place,
+    a_session,
+    catalog_says,
+    is_holiday,
+    milestones_of,
+)
 
 A_BOOKING = uuid4()
-HOLIDAYS = country_holidays("FR")
-
-
-def is_holiday(day: date) -> bool:
-    return day in HOLIDAYS
+TALK = ActivityType.INNOVATION_THURSDAY
 
 
 def paris(*moment: int) -> datetime:
@@ -104,9 +115,31 @@ def test_W1_every_decision_takes_the_next_number_of_its_session() -> None:
 def test_a_session_that_began_takes_nobody_from_its_first_instant_on() -> None:
     session = a_session()
 
-    session.book(uuid4(), uuid4(), None, now=STARTS_AT - timedelta(microseconds=1))
+    with pytest.raises(BookingClosed):
+        session.book(uuid4(), uuid4(), None, now=STARTS_AT - timedelta(microseconds=1))
     with pytest.raises(SessionStarted):
         session.book(uuid4(), uuid4(), None, now=STARTS_AT)
+
+
+def test_B6_bookings_open_six_weeks_before_and_close_at_an_instant_that_the_refusal_names() -> None:
+    session = a_session()
+    opens_at, closes_at = STARTS_AT - timedelta(weeks=6), STARTS_AT - timedelta(hours=2)
+
+    for now in (opens_at, closes_at - timedelta(microseconds=1)):
+        session.book(uuid4(), uuid4(), None, now=now)
+    with pytest.raises(BookingNotOpenYet) as early:
+        session.book(uuid4(), uuid4(), None, now=opens_at - timedelta(microseconds=1))
+    with pytest.raises(BookingClosed) as late:
+        session.book(uuid4(), uuid4(), None, now=closes_at)
+
+    assert (early.value.status, early.value.members) == (409, {"opens_at": opens_at.isoformat()})
+    assert (late.value.status, late.value.members) == (409, {"closes_at": closes_at.isoformat()})
+    assert session.held == 2
+
+
+def test_B3_B6_who_has_a_place_is_told_which_after_the_closing_too() -> None:
+    with pytest.raises(AlreadyBooked):
+        a_session().book(uuid4(), ALICE, A_BOOKING, now=STARTS_AT - timedelta(hours=1))
 
 
 def test_a_cancelled_session_takes_nobody() -> None:
@@ -192,7 +225,8 @@ def test_N1_leaving_the_queue_is_never_late() -> None:
 
 
 def test_W4_the_queue_is_not_served_once_the_session_began_or_was_cancelled() -> None:
-    assert a_session(held=8, waiting=5).servable(STARTS_AT - timedelta(minutes=1)) == 2
+    assert a_session(held=8, waiting=5).servable(STARTS_AT - timedelta(hours=2, microseconds=1)) == 2
+    assert a_session(held=8, waiting=5).servable(STARTS_AT - timedelta(hours=2)) == 0
     assert a_session(held=8, waiting=5).servable(STARTS_AT) == 0
     assert a_session(held=8, waiting=5, status="cancelled").servable(A_MONTH_BEFORE) == 0
 
@@ -201,22 +235,12 @@ def test_W5_a_promotion_says_why_in_french_and_keeps_its_place() -> None:
     session = a_session(capacity=10, held=9, waiting=4)
     head = a_place(session, BookingState.WAITING, version=1)
 
-    fact = session.promote(head, 1, "place libérée", now=paris(2027, 3, 12, 18, 30))
+    fact = session.serve(head, 1, "place libérée", paris(2027, 3, 12, 18, 30), is_holiday)
 
+    assert isinstance(fact, WaitlistPromoted)
     assert fact.reason == "rang 1, place libérée le 12 mars 2027 à 18 h 30"
     assert (fact.booking_id, fact.version, fact.state) == (head.booking_id, 2, BookingState.CONFIRMED)
     assert (session.held, session.waiting) == (10, 3)
-
-
-@pytest.mark.parametrize(
-    ("moment", "said"),
-    [
-        (datetime(2027, 1, 1, 8, tzinfo=UTC), "1er janvier 2027 à 9 h"),
-        (datetime(2027, 8, 31, 22, 5, tzinfo=UTC), "1er septembre 2027 à 0 h 05"),
-    ],
-)
-def test_instants_are_said_in_french_and_in_paris(moment: datetime, said: str) -> None:
-    assert in_french(moment) == said
 
 
 # --- what catalog says ------------------------------------------------------------------------------------------------
@@ -225,7 +249,7 @@ def test_instants_are_said_in_french_and_in_paris(moment: datetime, said: str) -
 def test_B8_a_capacity_lowered_under_the_seats_given_removes_nobody_and_stops_promotions() -> None:
     session = a_session(capacity=10, held=10, waiting=3)
 
-    session.follow(catalog_says(session.session_id, version=2, capacity=8, starts_at=STARTS_AT).session, THE_DAY_BEFORE)
+    session.follow(catalog_says(session.session_id, version=2, capacity=8, starts_at=STARTS_AT).session, milestones_of(TALK, STARTS_AT))
 
     assert (session.held, session.over_capacity, session.servable(A_MONTH_BEFORE)) == (10, 2, 0)
     for _ in range(2):
@@ -238,7 +262,7 @@ def test_B8_a_capacity_lowered_under_the_seats_given_removes_nobody_and_stops_pr
 def test_B8_a_capacity_raised_serves_the_queue() -> None:
     session = a_session(capacity=10, held=10, waiting=3)
 
-    session.follow(catalog_says(session.session_id, version=2, capacity=12, starts_at=STARTS_AT).session, THE_DAY_BEFORE)
+    session.follow(catalog_says(session.session_id, version=2, capacity=12, starts_at=STARTS_AT).session, milestones_of(TALK, STARTS_AT))
 
     assert session.servable(A_MONTH_BEFORE) == 2
 
@@ -247,55 +271,28 @@ def test_E4_an_older_version_of_a_session_is_ignored() -> None:
     session = a_session(capacity=10)
     moved = STARTS_AT + timedelta(days=7)
 
-    assert session.follow(catalog_says(session.session_id, version=3, capacity=12, starts_at=moved).session, moved)
-    assert not session.follow(catalog_says(session.session_id, version=2, capacity=4, starts_at=STARTS_AT).session, STARTS_AT)
-    assert not session.follow(catalog_says(session.session_id, version=3, capacity=4, starts_at=STARTS_AT).session, STARTS_AT)
+    assert session.follow(catalog_says(session.session_id, version=3, capacity=12, starts_at=moved).session, milestones_of(TALK, moved))
+    assert not session.follow(
+        catalog_says(session.session_id, version=2, capacity=4, starts_at=STARTS_AT).session, milestones_of(TALK, STARTS_AT)
+    )
+    assert not session.follow(
+        catalog_says(session.session_id, version=3, capacity=4, starts_at=STARTS_AT).session, milestones_of(TALK, STARTS_AT)
+    )
 
     assert (session.catalog_version, session.capacity, session.starts_at) == (3, 12, moved)
 
 
 def test_E2_W7_a_cancelled_session_cancels_the_seats_and_closes_the_queue() -> None:
     session = a_session(capacity=1, held=1, waiting=1)
-    session.follow(catalog_says(session.session_id, version=2, status="cancelled", starts_at=STARTS_AT).session, THE_DAY_BEFORE)
+    session.follow(
+        catalog_says(session.session_id, version=2, status="cancelled", starts_at=STARTS_AT).session, milestones_of(TALK, STARTS_AT)
+    )
     seat, entry = a_place(session, BookingState.CONFIRMED), a_place(session, BookingState.WAITING)
 
     facts = [session.close(place, "séance annulée", now=STARTS_AT + timedelta(days=1)) for place in (seat, entry)]
 
     assert [fact.state for fact in facts] == [BookingState.CANCELLED_BY_LAB, BookingState.CLOSED]
     assert (session.held, session.waiting) == (0, 0)
-    assert ended(seat, facts[0]).reason == "séance annulée"
+    assert changed(seat, facts[0]).reason == "séance annulée"
     with pytest.raises(BookingNotActive):  # M5
-        session.close(ended(seat, facts[0]), "séance annulée", now=STARTS_AT)
-
-
-# --- the cut-off of N1 ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("activity_type", "starts_at", "cutoff"),
-    [
-        (ActivityType.INNOVATION_THURSDAY, paris(2027, 1, 14, 12, 30), paris(2027, 1, 13, 12, 30)),
-        (ActivityType.LABTOUR, paris(2027, 5, 20, 14), paris(2027, 5, 17, 14)),
-        (ActivityType.TRAINING, paris(2027, 3, 18, 14), paris(2027, 3, 11, 14)),
-        # Thursday 6 May 2027 is Ascension, Saturday 8 a holiday that changes nothing
-        (ActivityType.TRAINING, paris(2027, 5, 11, 9), paris(2027, 5, 3, 9)),
-        # over the change to summer time, 28 March 2027, and Easter Monday, 29 March
-        (ActivityType.TRAINING, paris(2027, 4, 1, 9), paris(2027, 3, 24, 9)),
-    ],
-)
-def test_N1_cut_off_of_a_talk_a_visit_a_training(activity_type: ActivityType, starts_at: datetime, cutoff: datetime) -> None:
-    assert cancellation_cutoff(activity_type, starts_at.astimezone(UTC), is_holiday) == cutoff.astimezone(UTC)
-
-
-@pytest.mark.parametrize(
-    ("instant", "days", "before"),
-    [
-        (paris(2027, 3, 17, 19), 1, paris(2027, 3, 17, 8)),  # a whole working day
-        (paris(2027, 3, 17, 21), 1, paris(2027, 3, 17, 8)),  # the evening does not count
-        (paris(2027, 3, 17, 6), 1, paris(2027, 3, 16, 8)),  # nor the early morning
-        (paris(2027, 3, 21, 10), 3, paris(2027, 3, 17, 8)),  # nor a Sunday
-        (paris(2027, 3, 15, 12), 1, paris(2027, 3, 12, 12)),  # nor a weekend between
-    ],
-)
-def test_a_working_day_is_eleven_working_hours(instant: datetime, days: int, before: datetime) -> None:
-    assert working_days_before(instant, days, is_holiday) == before
+        session.close(changed(seat, facts[0]), "séance annulée", now=STARTS_AT)

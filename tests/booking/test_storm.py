@@ -112,7 +112,7 @@ async def test_E1_E4_sessions_arrive_from_the_stream_and_old_versions_change_not
         await ask_for_a_seat(gateway, session_id, uuid4())
     assert (refusal.value.code, refusal.value.status, refusal.value.retryable) == ("session_not_ready", 409, True)
 
-    moved = in_days(60)
+    moved = in_days(40)
     first, second, third = (
         catalog_says(session_id, version=1, capacity=10),
         catalog_says(session_id, version=2, capacity=20),

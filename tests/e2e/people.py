@@ -34,6 +34,7 @@ from shared.contracts.gateway import IssueDemoToken, RegisterAgent
 OPERATOR = Caller("operator", frozenset({"operator"}))
 PARIS = ZoneInfo("Europe/Paris")
 BEGINS = datetime(2027, 6, 3, 14)  # noqa: DTZ001 - wall-clock time in Paris
+OPEN_SINCE = datetime(2026, 1, 1, tzinfo=PARIS)
 FIELD = re.compile(r'name="cle" value="([^"]+)"')
 
 
@@ -49,7 +50,8 @@ async def a_session(bus: Bus, *, capacity: int, title: str = "Une séance pour e
     )  # fmt: skip
     await bus.ask(PublishActivity(activity_id=activity_id), OPERATOR)
     period = LocalPeriod(local_start=BEGINS, local_end=BEGINS + timedelta(hours=1))
-    await bus.ask(ScheduleSession(session_id=session_id, activity_id=activity_id, periods=(period,), capacity=capacity), OPERATOR)
+    order = ScheduleSession(session_id=session_id, activity_id=activity_id, periods=(period,), capacity=capacity, opens_at=OPEN_SINCE)
+    await bus.ask(order, OPERATOR)
     return session_id
 
 

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 from werkzeug.serving import make_server
 
 from deploy.agents import Agent, read_agents
@@ -164,6 +165,7 @@ async def house(settings_for: Callable[..., Settings], monkeypatch: pytest.Monke
         public_url=f"http://127.0.0.1:{port}",
         oidc_issuer=f"http://127.0.0.1:{free_port()}",
         oidc_client_secret=SECRET,  # pyright: ignore[reportArgumentType]
+        link_secret=SecretStr("what notify and the gateway share"),
     )
     async with AsyncExitStack() as stack:
         database = Database.of(settings)

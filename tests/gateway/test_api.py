@@ -286,7 +286,7 @@ async def test_B1_150_agents_at_once_on_10_seats(open_house: House, eventually: 
 
 
 async def test_a_cancellation_serves_the_next_and_a_stale_one_is_refused(open_house: House, eventually: Eventually) -> None:
-    session_id = await bookable(open_house, eventually, capacity=1)
+    session_id = await bookable(open_house, eventually, capacity=1, activity_type=ActivityType.INNOVATION_THURSDAY)
     alice, bob = await open_house.script(ALICE), await open_house.script(BOB)
     seat, rank = await book(alice, session_id), await book(bob, session_id)
     waiting = await bob.get(rank.headers["location"])

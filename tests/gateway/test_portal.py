@@ -161,7 +161,7 @@ async def test_a_double_click_books_once(portal: House, eventually: Eventually) 
 
 
 async def test_W5_whoever_waits_sees_their_rank_and_why_they_got_a_seat(portal: House, eventually: Eventually) -> None:
-    session_id = await shown(portal, eventually, capacity=1)
+    session_id = await shown(portal, eventually, capacity=1, activity_type=ActivityType.INNOVATION_THURSDAY)
     alice, bob = await visitor(portal, ALICE), await visitor(portal, BOB)
     await press(alice, session_id)
     assert "Rejoindre la liste d’attente" in (await bob.get(f"/seances/{session_id}")).text
@@ -203,7 +203,7 @@ async def test_giving_a_seat_back_is_asked_first(portal: House, eventually: Even
 
 
 async def test_a_cancellation_that_was_overtaken_asks_again(portal: House, eventually: Eventually) -> None:
-    session_id = await shown(portal, eventually, capacity=1)
+    session_id = await shown(portal, eventually, capacity=1, activity_type=ActivityType.INNOVATION_THURSDAY)
     alice, bob = await visitor(portal, ALICE), await visitor(portal, BOB)
     await press(alice, session_id)
     await press(bob, session_id)

@@ -174,6 +174,7 @@ def notify_settings(settings_for: Callable[..., Settings], sink: Sink) -> Notify
         "move_delay": 0,
         "deferral_base": 0.2,
         "portal_url": "https://lab-o.exemple.invalid",
+        "link_secret": "what notify and the gateway share",
     }
     return NotifySettings(**told)
 

@@ -11,6 +11,10 @@ from shared.contracts.booking import (
     BookingCancelled,
     BookingConfirmed,
     BookingState,
+    SeatOfferAccepted,
+    SeatOfferDeclined,
+    SeatOfferExpired,
+    SeatOfferMade,
     WaitlistJoined,
     WaitlistLeft,
     WaitlistPromoted,
@@ -131,6 +135,19 @@ class Seat:
 
     def promoted(self, reason: str = "rang 1, place libérée le 12 mars 2027 à 18 h 30") -> WaitlistPromoted:
         return WaitlistPromoted(**self._next(BookingState.CONFIRMED), reason=reason)
+
+    def offered(self, deadline: datetime, reason: str = "rang 1, place libérée le 12 mars 2027 à 18 h 30") -> SeatOfferMade:
+        return SeatOfferMade(**self._next(BookingState.WAITING), deadline=deadline, reason=reason)
+
+    def accepted(self, reason: str = "rang 1, place libérée le 12 mars 2027 à 18 h 30") -> SeatOfferAccepted:
+        return SeatOfferAccepted(**self._next(BookingState.CONFIRMED), reason=reason)
+
+    def declined(self) -> SeatOfferDeclined:
+        return SeatOfferDeclined(**self._next(BookingState.LEFT))
+
+    def expired(self, deadline: datetime) -> SeatOfferExpired:
+        reason = "proposition restée sans réponse le 15 mars 2027 à 11 h 30"
+        return SeatOfferExpired(**self._next(BookingState.LEFT), deadline=deadline, reason=reason)
 
     def cancelled(self, state: BookingState = BookingState.CANCELLED_BY_AGENT, reason: str = "") -> BookingCancelled:
         return BookingCancelled(**self._next(state), reason=reason)

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from icalendar import Timezone
+from pydantic import SecretStr
 
 from services.notify.calendars.entries import Entry, uid_of
 from services.notify.calendars.zones import timezone
@@ -29,14 +30,19 @@ from shared.contracts.catalog import DeliveryMode, SessionState
 from tests.notify.given import FRIDAY, IN_APRIL, THURSDAY, a_contact, a_session
 from tests.notify.sink import body, calendars, entries
 
-WRITER = Writer("lab-o@exemple.invalid", "equipe@exemple.invalid", Links.of("https://lab-o.exemple.invalid/"))
+SECRET = SecretStr("what notify and the gateway share")
+WRITER = Writer("lab-o@exemple.invalid", "equipe@exemple.invalid", Links.of("https://lab-o.exemple.invalid/", SECRET))
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-MAIL_ID, AGENT = UUID(int=77), UUID(int=78)
+MAIL_ID, AGENT, BOOKING_ID = UUID(int=77), UUID(int=78), UUID(int=79)
+DEADLINE = datetime(2027, 3, 15, 10, 30, tzinfo=UTC)
 
 STATE_FOR = {
     MailKind.BOOKING_CONFIRMED: BookingState.CONFIRMED,
     MailKind.WAITLIST_JOINED: BookingState.WAITING,
     MailKind.WAITLIST_PROMOTED: BookingState.CONFIRMED,
+    MailKind.OFFER_MADE: BookingState.WAITING,
+    MailKind.OFFER_ACCEPTED: BookingState.CONFIRMED,
+    MailKind.OFFER_EXPIRED: BookingState.LEFT,
     MailKind.BOOKING_CANCELLED: BookingState.CANCELLED_BY_AGENT,
     MailKind.CANCELLED_BY_LAB: BookingState.CANCELLED_BY_LAB,
     MailKind.WAITLIST_CLOSED: BookingState.CLOSED,
@@ -64,7 +70,9 @@ def written(kind: MailKind, session: SessionState | None = None, *, sequence: in
     """The mail as its reader's programme parses it."""
     session = session or a_session()
     status = "cancelled" if kind in (MailKind.BOOKING_CANCELLED, MailKind.CANCELLED_BY_LAB) else "confirmed"
-    in_calendar = kind not in (MailKind.WAITLIST_JOINED, MailKind.WAITLIST_CLOSED)
+    outside = (MailKind.WAITLIST_JOINED, MailKind.WAITLIST_CLOSED, MailKind.OFFER_MADE, MailKind.OFFER_EXPIRED)
+    in_calendar = kind not in outside
+    details = {"deadline": DEADLINE.isoformat()} if kind in (MailKind.OFFER_MADE, MailKind.OFFER_EXPIRED) else {}
     places = [
         Entry(index, uid_of(session.session_id, index, AGENT), sequence, status, period.starts_at, period.ends_at, "Fablab, Toulouse")
         for index, period in enumerate(session.periods)
@@ -74,7 +82,8 @@ def written(kind: MailKind, session: SessionState | None = None, *, sequence: in
         WRITER,
         kind=kind,
         mail_id=MAIL_ID,
-        details={"rank": 3, "reason": "rang 1"},
+        booking_id=BOOKING_ID,
+        details={"rank": 3, "reason": "rang 1"} | details,
         known=known,
         entries=places if in_calendar else [],
         contact=a_contact(AGENT, **contact),

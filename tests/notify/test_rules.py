@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import product
 from uuid import uuid4
 
@@ -45,6 +45,9 @@ def test_every_mail_about_a_booking_is_dropped_as_soon_as_it_is_no_longer_true()
         (MailKind.BOOKING_CONFIRMED, BookingState.CONFIRMED),
         (MailKind.WAITLIST_JOINED, BookingState.WAITING),
         (MailKind.WAITLIST_PROMOTED, BookingState.CONFIRMED),
+        (MailKind.OFFER_MADE, BookingState.WAITING),
+        (MailKind.OFFER_ACCEPTED, BookingState.CONFIRMED),
+        (MailKind.OFFER_EXPIRED, BookingState.LEFT),
         (MailKind.BOOKING_CANCELLED, BookingState.CANCELLED_BY_AGENT),
         (MailKind.BOOKING_CANCELLED, BookingState.LATE_CANCELLED),
         (MailKind.CANCELLED_BY_LAB, BookingState.CANCELLED_BY_LAB),
@@ -63,6 +66,16 @@ def test_E2_nothing_is_confirmed_or_moved_on_a_session_that_is_cancelled(kind: M
 def test_K1_a_late_cancellation_does_not_wipe_out_the_seat_booked_since() -> None:
     known = Known(booking=BookingState.CANCELLED_BY_AGENT, session=a_session(), told=1, seat_elsewhere=True)
     assert reason_to_drop(MailKind.BOOKING_CANCELLED, known) == "the agent has booked again"
+
+
+def test_a_rank_is_not_told_any_more_once_a_seat_is_offered() -> None:
+    known = Known(booking=BookingState.WAITING, session=a_session(), told=1, offered=True)
+    assert reason_to_drop(MailKind.WAITLIST_JOINED, known) == "a seat is offered, and another mail says so"
+    assert reason_to_drop(MailKind.OFFER_MADE, known) is None
+
+
+def test_the_deadline_of_an_offer_is_said_in_words() -> None:
+    assert dates.said(datetime(2027, 3, 15, 10, 30, tzinfo=UTC)) == "lundi 15 mars 2027 à 11 h 30"
 
 
 def test_E3_a_move_is_told_once() -> None:

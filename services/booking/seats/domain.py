@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
+from services.booking.deadlines.domain import IsHoliday, Milestones, in_french, offer_deadline
 from shared.contracts.booking import (
     ACTIVE_STATES,
     Booking,
     BookingCancelled,
     BookingConfirmed,
     BookingState,
+    OfferState,
+    SeatOffer,
+    SeatOfferAccepted,
+    SeatOfferDeclined,
+    SeatOfferExpired,
+    SeatOfferMade,
     WaitlistJoined,
     WaitlistLeft,
     WaitlistPromoted,
 )
-from shared.contracts.catalog import ActivityType, SessionState
+from shared.contracts.catalog import SessionState
 from shared.errors import Refused, VersionConflict
 
-Fact = BookingConfirmed | BookingCancelled | WaitlistJoined | WaitlistLeft | WaitlistPromoted
-
-PARIS = ZoneInfo("Europe/Paris")
-MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre")
+Opening = BookingConfirmed | WaitlistJoined
+OfferFact = SeatOfferMade | SeatOfferAccepted | SeatOfferDeclined | SeatOfferExpired
+Change = BookingCancelled | WaitlistLeft | WaitlistPromoted | OfferFact
+Fact = Opening | Change
 
 
 class SessionNotReady(Refused):
@@ -43,6 +48,20 @@ class SessionStarted(Refused):
 class SessionIsCancelled(Refused):
     code = "session_is_cancelled"
     title = "Cette séance est annulée."
+
+
+class BookingNotOpenYet(Refused):
+    """Travels with `opens_at` (B6)."""
+
+    code = "booking_not_open_yet"
+    title = "Les inscriptions à cette séance ne sont pas encore ouvertes."
+
+
+class BookingClosed(Refused):
+    """Travels with `closes_at` (B6). The queue is served all the same."""
+
+    code = "booking_closed"
+    title = "Les inscriptions à cette séance sont closes."
 
 
 class AlreadyBooked(Refused):
@@ -64,106 +83,147 @@ class BookingNotActive(Refused):
     title = "Cette inscription est déjà terminée."
 
 
+class OfferUnknown(Refused):
+    code, status = "offer_unknown", 404
+    title = "Aucune place ne vous a été proposée pour cette inscription."
+
+
+class OfferExpired(Refused):
+    """Travels with `session_id` and the `rank` that joining again would give: 0 for a seat at once, none when it is too late (W3)."""
+
+    code, status = "offer_expired", 410
+    title = "Le délai pour répondre est passé : la place est allée à la personne suivante."
+
+
+class OfferAnswered(Refused):
+    """Travels with the offer's `state`."""
+
+    code = "offer_answered"
+    title = "Vous avez déjà répondu à cette proposition."
+
+
 @dataclass
 class Session:
     """A session under its row lock: counters and what the rules need, never whole lists."""
 
     session_id: UUID
+    series_id: UUID | None
     starts_at: datetime
-    cancellation_cutoff: datetime
+    milestones: Milestones
     status: Literal["scheduled", "cancelled"]
     capacity: int
-    held: int  # confirmed bookings; later also pending approval, to reconfirm, live offers, group holds (B1)
-    waiting: int
+    held: int  # confirmed bookings and live offers; later also pending approval, to reconfirm, group holds (B1)
+    waiting: int  # without those who have an offer
     sequence: int  # of the last decision
     catalog_version: int
+    first_waiting: int = 0  # of those who wait, how many came with a priority token; read only when somebody brings one (W1)
 
     @property
     def over_capacity(self) -> int:
         """Seats held beyond a capacity that was lowered: nobody is removed (B8)."""
         return max(0, self.held - self.capacity)
 
-    def book(self, booking_id: UUID, agent_id: UUID, already: UUID | None, now: datetime) -> BookingConfirmed | WaitlistJoined:
+    def book(self, booking_id: UUID, agent_id: UUID, already: UUID | None, now: datetime, *, token: bool = False) -> Opening:
         """Give a seat, or a place in the queue when none is free or someone already waits (B1, B2).
 
         `already` is the agent's active booking of this session, if any (B3). A booking that ended does not count: coming back is a
-        new record at the end of the queue (B4).
+        new record at the end of the queue (B4). A priority `token` goes before those who have none, and counts in a queue only (W1).
         """
         self._must_be_ahead(now)
         if already is not None:
             raise AlreadyBooked(f"agent {agent_id} has {already}", booking_id=str(already))
-        sequence = self._next_sequence()
-        if self.waiting or self.held >= self.capacity:
+        self._must_be_open(now)
+        about: dict[str, Any] = {"version": 1, "booking_id": booking_id, "session_id": self.session_id, "agent_id": agent_id}
+        about |= {"session_sequence": self._next_sequence(), "decided_at": now}
+        if not self._has_seat_for_newcomers:
             self.waiting += 1
-            return WaitlistJoined(
-                version=1,
-                booking_id=booking_id,
-                session_id=self.session_id,
-                agent_id=agent_id,
-                state=BookingState.WAITING,
-                session_sequence=sequence,
-                decided_at=now,
-                rank=self.waiting,  # the queue has no holes: its length is the newcomer's rank
-            )
+            self.first_waiting += token
+            rank = self.first_waiting if token else self.waiting  # the queue has no holes: its length is the newcomer's rank
+            return WaitlistJoined(**about, state=BookingState.WAITING, rank=rank, priority=token)
         self.held += 1
-        return BookingConfirmed(
-            version=1,
-            booking_id=booking_id,
-            session_id=self.session_id,
-            agent_id=agent_id,
-            state=BookingState.CONFIRMED,
-            session_sequence=sequence,
-            decided_at=now,
-        )
+        return BookingConfirmed(**about, state=BookingState.CONFIRMED)
 
-    def cancel(self, booking: Booking, now: datetime) -> BookingCancelled | WaitlistLeft:
-        """Give a seat back, late after the cut-off (N1), or leave the queue, which frees no seat."""
+    def cancel(self, booking: Booking, now: datetime) -> BookingCancelled | WaitlistLeft | SeatOfferDeclined:
+        """Give a seat back, late after the cut-off (N1), decline the one that is offered, or leave the queue, which frees no seat."""
         _must_be_active(booking)
         self._must_be_ahead(now)
+        if is_offered(booking):
+            return self.decline(booking, now)
         if booking.state is BookingState.WAITING:
-            return self._leave(booking, BookingState.LEFT, "", now)
-        late = now > self.cancellation_cutoff
-        return self._free(booking, BookingState.LATE_CANCELLED if late else BookingState.CANCELLED_BY_AGENT, "", now)
+            return self._leave(booking, BookingState.LEFT, now)
+        late = now > self.milestones.cancellation_cutoff
+        return self._free(booking, BookingState.LATE_CANCELLED if late else BookingState.CANCELLED_BY_AGENT, now)
+
+    # --- the queue -----------------------------------------------------------------------------------------------------
 
     def servable(self, now: datetime) -> int:
-        """How many of the queue can be given a seat now: none once the session started or was cancelled (W4), nor over capacity (B8)."""
-        if self.status == "cancelled" or now >= self.starts_at:
+        """How many of the queue can be served now: none past the offer cut-off or once cancelled (W4), nor over capacity (B8)."""
+        if self.status == "cancelled" or now >= self.milestones.offers_until:
             return 0
         return min(max(0, self.capacity - self.held), self.waiting)
 
-    def promote(self, head: Booking, rank: int, because: str, now: datetime) -> WaitlistPromoted:
-        """Give a seat to the head of the queue, with the reason that the agent will read (W5). `servable` said that there is one."""
+    def serve(self, head: Booking, rank: int, because: str, now: datetime, is_holiday: IsHoliday) -> WaitlistPromoted | SeatOfferMade:
+        """Give a free seat to the head of the queue, or hold it while they are asked, with the reason that they will read (W2, W5)."""
         self.waiting -= 1
         self.held += 1
-        return WaitlistPromoted(
-            version=head.version + 1,
-            booking_id=head.booking_id,
-            session_id=self.session_id,
-            agent_id=head.agent_id,
-            state=BookingState.CONFIRMED,
-            session_sequence=self._next_sequence(),
-            decided_at=now,
-            reason=f"rang {rank}, {because} le {in_french(now)}",
-        )
+        reason = f"rang {rank}, {because} le {in_french(now)}"
+        if self.milestones.promotions_until is not None and now < self.milestones.promotions_until:
+            return WaitlistPromoted(**self._next(head, now), state=BookingState.CONFIRMED, reason=reason)
+        deadline = offer_deadline(now, self.starts_at, self.milestones.offers_until, is_holiday)
+        return SeatOfferMade(**self._next(head, now), state=BookingState.WAITING, deadline=deadline, reason=reason)
 
-    def follow(self, catalog: SessionState, cutoff: datetime) -> bool:
+    def accept(self, booking: Booking, now: datetime) -> SeatOfferAccepted:
+        self._must_await_answer(booking, now)
+        return SeatOfferAccepted(**self._next(booking, now), state=BookingState.CONFIRMED, reason=booking.reason or "")
+
+    def decline(self, booking: Booking, now: datetime) -> SeatOfferDeclined:
+        self._must_await_answer(booking, now)
+        self.held -= 1
+        return SeatOfferDeclined(**self._next(booking, now), state=BookingState.LEFT)
+
+    def expire(self, booking: Booking, offer: SeatOffer, now: datetime, because: str = "") -> SeatOfferExpired:
+        """The seat goes on to the next (W3)."""
+        self.held -= 1
+        reason = because or f"proposition restée sans réponse le {in_french(offer.deadline)}"
+        return SeatOfferExpired(**self._next(booking, now), state=BookingState.LEFT, deadline=offer.deadline, reason=reason)
+
+    def bring_forward(self, booking: Booking, offer: SeatOffer, now: datetime) -> SeatOfferMade | SeatOfferExpired | None:
+        """What becomes of an offer whose session moved: no seat is held past the new cut-off (W4)."""
+        until = self.milestones.offers_until
+        if offer.deadline <= until:
+            return None
+        if until <= now:
+            return self.expire(booking, offer, now, "la séance a été avancée")
+        return SeatOfferMade(**self._next(booking, now), state=BookingState.WAITING, deadline=until, reason=booking.reason or "")
+
+    # --- what catalog says ---------------------------------------------------------------------------------------------
+
+    def follow(self, catalog: SessionState, milestones: Milestones) -> bool:
         """Take over what catalog says now; False when it is old news (E4)."""
         if catalog.version <= self.catalog_version:
             return False
         self.catalog_version = catalog.version
         self.status = catalog.status
         self.starts_at = catalog.starts_at
-        self.cancellation_cutoff = cutoff
+        self.milestones = milestones
         self.capacity = catalog.capacity
         self._next_sequence()
         return True
 
-    def close(self, booking: Booking, reason: str, now: datetime) -> BookingCancelled | WaitlistLeft:
+    def close(
+        self, booking: Booking, reason: str, now: datetime, priority_until: datetime | None = None
+    ) -> BookingCancelled | WaitlistLeft:
         """End a place with its cancelled session: the seat is cancelled by the lab, the place in the queue is closed (E2, W7)."""
         _must_be_active(booking)
         if booking.state is BookingState.WAITING:
-            return self._leave(booking, BookingState.CLOSED, reason, now)
-        return self._free(booking, BookingState.CANCELLED_BY_LAB, reason, now)
+            return self._leave(booking, BookingState.CLOSED, now, reason, priority_until)
+        return self._free(booking, BookingState.CANCELLED_BY_LAB, now, reason, priority_until)
+
+    # -------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _has_seat_for_newcomers(self) -> bool:
+        return not self.waiting and self.held < self.capacity
 
     def _must_be_ahead(self, now: datetime) -> None:
         if self.status == "cancelled":
@@ -171,35 +231,61 @@ class Session:
         if now >= self.starts_at:
             raise SessionStarted(f"session {self.session_id} began at {self.starts_at.isoformat()}")
 
+    def _must_be_open(self, now: datetime) -> None:
+        opens_at, closes_at = self.milestones.opens_at, self.milestones.closes_at
+        if opens_at is not None and now < opens_at:
+            raise BookingNotOpenYet(f"session {self.session_id} opens at {opens_at.isoformat()}", opens_at=opens_at.isoformat())
+        if now >= closes_at:
+            raise BookingClosed(f"session {self.session_id} closed at {closes_at.isoformat()}", closes_at=closes_at.isoformat())
+
+    def _must_await_answer(self, booking: Booking, now: datetime) -> None:
+        offer = booking.offer
+        if offer is None:
+            raise OfferUnknown(f"booking {booking.booking_id} has no offer")
+        if offer.state is OfferState.EXPIRED or (offer.state is OfferState.OFFERED and now >= offer.deadline):
+            raise OfferExpired(f"the offer of {booking.booking_id} ended", session_id=str(self.session_id), **self._rank_again(offer, now))
+        self._must_be_ahead(now)
+        if offer.state is not OfferState.OFFERED:
+            raise OfferAnswered(f"the offer of {booking.booking_id} is {offer.state}", state=offer.state.value)
+
+    def _rank_again(self, offer: SeatOffer, now: datetime) -> dict[str, int]:
+        """What joining again would give; an offer that is about to be ended by its timer holds no seat any more."""
+        if now >= self.milestones.closes_at or self.status == "cancelled":
+            return {}
+        held = self.held - (offer.state is OfferState.OFFERED)
+        return {"rank": 0 if not self.waiting and held < self.capacity else self.waiting + 1}
+
     def _next_sequence(self) -> int:
         self.sequence += 1
         return self.sequence
 
-    def _free(self, booking: Booking, state: BookingState, reason: str, now: datetime) -> BookingCancelled:
-        self.held -= 1
-        return BookingCancelled(
-            version=booking.version + 1,
-            booking_id=booking.booking_id,
-            session_id=self.session_id,
-            agent_id=booking.agent_id,
-            state=state,
-            session_sequence=self._next_sequence(),
-            decided_at=now,
-            reason=reason,
-        )
+    def _next(self, booking: Booking, now: datetime) -> dict[str, Any]:
+        """What every later fact of a place says."""
+        return {
+            "version": booking.version + 1,
+            "booking_id": booking.booking_id,
+            "session_id": self.session_id,
+            "agent_id": booking.agent_id,
+            "session_sequence": self._next_sequence(),
+            "decided_at": now,
+        }
 
-    def _leave(self, booking: Booking, state: BookingState, reason: str, now: datetime) -> WaitlistLeft:
-        self.waiting -= 1
-        return WaitlistLeft(
-            version=booking.version + 1,
-            booking_id=booking.booking_id,
-            session_id=self.session_id,
-            agent_id=booking.agent_id,
-            state=state,
-            session_sequence=self._next_sequence(),
-            decided_at=now,
-            reason=reason,
-        )
+    def _free(
+        self, booking: Booking, state: BookingState, now: datetime, reason: str = "", until: datetime | None = None
+    ) -> BookingCancelled:
+        self.held -= 1
+        return BookingCancelled(**self._next(booking, now), state=state, reason=reason, priority_until=until)
+
+    def _leave(self, booking: Booking, state: BookingState, now: datetime, reason: str = "", until: datetime | None = None) -> WaitlistLeft:
+        if is_offered(booking):
+            self.held -= 1
+        else:
+            self.waiting -= 1
+        return WaitlistLeft(**self._next(booking, now), state=state, reason=reason, priority_until=until)
+
+
+def is_offered(booking: Booking) -> bool:
+    return booking.offer is not None and booking.offer.state is OfferState.OFFERED
 
 
 def _must_be_active(booking: Booking) -> None:
@@ -207,7 +293,7 @@ def _must_be_active(booking: Booking) -> None:
         raise BookingNotActive(f"booking {booking.booking_id} is {booking.state}", state=booking.state.value)
 
 
-def opened(fact: BookingConfirmed | WaitlistJoined, waiting: int) -> Booking:
+def opened(fact: Opening, waiting: int) -> Booking:
     """The place that a first fact made; `waiting` is the length of the queue, its newcomer included."""
     queued = isinstance(fact, WaitlistJoined)
     return Booking(
@@ -220,55 +306,42 @@ def opened(fact: BookingConfirmed | WaitlistJoined, waiting: int) -> Booking:
         booked_at=fact.decided_at,
         rank=fact.rank if queued else None,
         waiting=waiting if queued else None,
+        priority=queued and fact.priority,
     )
 
 
-def ended(booking: Booking, fact: BookingCancelled | WaitlistLeft) -> Booking:
-    over = {"state": fact.state, "version": fact.version, "reason": fact.reason or None, "rank": None, "waiting": None}
-    return booking.model_copy(update=over)
+def changed(booking: Booking, fact: Change) -> Booking:
+    """A place after another fact of its life."""
+    over = {"state": fact.state, "version": fact.version, "rank": None, "waiting": None, "offer": offer_after(booking, fact)}
+    return booking.model_copy(update=over | {"reason": getattr(fact, "reason", "") or None})
+
+
+def offer_after(booking: Booking, fact: Change) -> SeatOffer | None:
+    if isinstance(fact, SeatOfferMade):
+        offered_at = booking.offer.offered_at if booking.offer else fact.decided_at
+        return SeatOffer(state=OfferState.OFFERED, deadline=fact.deadline, offered_at=offered_at)
+    if booking.offer is None or (state := offer_state_after(fact)) is None:
+        return booking.offer
+    return booking.offer.model_copy(update={"state": state})
+
+
+def offer_state_after(fact: Change | Opening) -> OfferState | None:
+    """How a fact leaves the offer of its place, if there is one; None when it says nothing of it."""
+    match fact:
+        case SeatOfferMade():
+            return OfferState.OFFERED
+        case SeatOfferAccepted():
+            return OfferState.ACCEPTED
+        case SeatOfferDeclined():
+            return OfferState.DECLINED
+        case SeatOfferExpired():
+            return OfferState.EXPIRED
+        case WaitlistLeft():
+            return OfferState.CLOSED  # who has an offer leaves by declining it: here the session ended
+        case _:
+            return None
 
 
 def must_be_at(booking: Booking, expected_version: int | None) -> None:
     if expected_version is not None and expected_version != booking.version:
         raise VersionConflict(f"booking {booking.booking_id} is at {booking.version}", version=booking.version)
-
-
-# --- times ---------------------------------------------------------------------------------------------------------------------------
-
-OPENS, CLOSES = time(8), time(19)  # working hours, Monday to Friday
-HOURS_OF_A_WORKING_DAY = 11
-
-VISIT_NOTICE = timedelta(hours=72)
-TALK_NOTICE = timedelta(hours=24)
-TRAINING_NOTICE_DAYS = 5
-
-
-def cancellation_cutoff(activity_type: ActivityType, starts_at: datetime, is_holiday: Callable[[date], bool]) -> datetime:
-    """Last instant at which cancelling leaves no trace (N1)."""
-    if activity_type is ActivityType.TRAINING:
-        return working_days_before(starts_at, TRAINING_NOTICE_DAYS, is_holiday)
-    if activity_type in (ActivityType.LABTOUR, ActivityType.WORKSHOP_SUPPORT):  # people wait there for the group
-        return starts_at - VISIT_NOTICE
-    return starts_at - TALK_NOTICE
-
-
-def working_days_before(instant: datetime, days: int, is_holiday: Callable[[date], bool]) -> datetime:
-    """The instant that `days` × 11 working hours separate from this one, in Paris: opening hours are counted, nights and holidays not."""
-    local = instant.astimezone(PARIS)
-    missing = timedelta(hours=days * HOURS_OF_A_WORKING_DAY)
-    day, until = local.date(), min(max(local.time(), OPENS), CLOSES)
-    while True:
-        if day.isoweekday() <= 5 and not is_holiday(day):
-            end = datetime.combine(day, until)
-            worked = end - datetime.combine(day, OPENS)
-            if worked >= missing:
-                return (end - missing).replace(tzinfo=PARIS).astimezone(instant.tzinfo)
-            missing -= worked
-        day, until = day - timedelta(days=1), CLOSES
-
-
-def in_french(instant: datetime) -> str:
-    """« 12 mars 2027 à 18 h 30 », in Paris."""
-    local = instant.astimezone(PARIS)
-    minutes = f" {local.minute:02}" if local.minute else ""
-    return f"{'1er' if local.day == 1 else local.day} {MONTHS[local.month - 1]} {local.year} à {local.hour} h{minutes}"

@@ -3,38 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
 from holidays import country_holidays
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.booking.deadlines.domain import Milestones
+from services.booking.priority import store as priority
+from services.booking.priority.store import Token
 from services.booking.seats import domain, queries, store
-from services.booking.seats.domain import BookingUnknown, Fact, Session, SessionNotReady
+from services.booking.seats.domain import BookingUnknown, Change, Fact, Session, SessionNotReady
 from shared import clock, outbox, telemetry
 from shared.bus import Caller
 from shared.consumers import Consumers, Received
 from shared.contracts.booking import (
+    AcceptOffer,
     AvailabilityList,
     Booking,
-    BookingCancelled,
     BookingList,
     BookSeat,
     CancelBooking,
+    DeclineOffer,
     GetAvailability,
     GetBooking,
     ListBookings,
-    WaitlistPromoted,
+    SeatOfferMade,
+    WaitlistJoined,
+    WaitlistLeft,
 )
-from shared.contracts.catalog import SessionCancelled, SessionRescheduled, SessionScheduled
+from shared.contracts.catalog import SessionCancelled, SessionRescheduled, SessionScheduled, SessionState
 from shared.database import Database
 from shared.errors import NotAllowed, Refused
+from shared.outbox import Causing
 from shared.requests import Order, Requests
 from shared.service import Context
+from shared.timers import Timer, Timers, set_timer
 
 requests = Requests()
 events = Consumers()
+timers = Timers()
+
+OFFER_EXPIRES = "offer_expires"
 
 ANNOUNCING_SECONDS = 0.5
 ANNOUNCED_AT_ONCE = 100  # counters are an estimate for lists: under a rush they lag a little rather than fill the outbox
@@ -49,8 +60,10 @@ _FRENCH_HOLIDAYS = country_holidays("FR")
 async def book_seats(orders: Sequence[Order[BookSeat]], tx: AsyncConnection) -> Sequence[Booking | Refused]:
     """Decide one by one, in the order of arrival, on sessions that are locked and read once."""
     wanted = [order.request for order in orders]
-    sessions, places = await store.lock_sessions(tx, [each.session_id for each in wanted], [each.agent_id for each in wanted])
+    asked = [(each.session_id, each.agent_id) for each in wanted]
+    sessions, places, with_tokens = await store.lock_sessions(tx, *map(list, zip(*asked, strict=True)))
     now = clock.now()
+    tokens = _Tokens(await priority.brought(tx, asked, now), sessions) if with_tokens else _Tokens({}, sessions)
 
     answers: list[Booking | Refused] = []
     facts: list[tuple[Fact, Order[BookSeat]]] = []
@@ -62,15 +75,19 @@ async def book_seats(orders: Sequence[Order[BookSeat]], tx: AsyncConnection) -> 
                 raise NotAllowed(f"{order.caller.actor} books for {agent_id}")
             if (session := sessions.get(session_id)) is None:
                 raise SessionNotReady(f"session {session_id}")
-            fact = session.book(outbox.uuid7(), agent_id, place or taken.get((session_id, agent_id)), now)
+            already, token = place or taken.get((session_id, agent_id)), tokens.of(session_id, agent_id)
+            fact = session.book(outbox.uuid7(), agent_id, already, now, token=token is not None)
         except Refused as refusal:
             answers.append(refusal)
         else:
             taken[session_id, agent_id] = fact.booking_id
+            if token is not None and isinstance(fact, WaitlistJoined):
+                tokens.used[token.token_id] = fact.booking_id
             facts.append((fact, order))
             answers.append(domain.opened(fact, session.waiting))
 
     await store.record(tx, sessions, [fact for fact, _ in facts])
+    await priority.use(tx, tokens.used, now)
     await outbox.record_each(tx, facts)
     return answers
 
@@ -78,19 +95,53 @@ async def book_seats(orders: Sequence[Order[BookSeat]], tx: AsyncConnection) -> 
 @requests.command(CancelBooking)
 async def cancel_booking(request: CancelBooking, caller: Caller, tx: AsyncConnection) -> Booking:
     """Give the place back; a freed seat goes to the head of the queue at once (W1). Who leaves the queue frees none."""
-    locked = await store.lock_session_of(tx, request.booking_id)
-    if locked is None or not _acts_for(caller, locked[1].agent_id):
-        raise BookingUnknown(f"booking {request.booking_id}")
-    session, booking = locked
+    session, booking = await _lock_place(tx, request.booking_id, caller)
     domain.must_be_at(booking, request.expected_version)
     now = clock.now()
 
     fact = session.cancel(booking, now)
-    promoted = await _serve_queue(tx, session, "place libérée", now) if isinstance(fact, BookingCancelled) else []
+    served = [] if isinstance(fact, WaitlistLeft) else await _serve_queue(tx, session, "place libérée", now)
 
-    await store.record(tx, {session.session_id: session}, [fact, *promoted])
-    await outbox.record(tx, fact, *promoted, cause=caller)
-    return domain.ended(booking, fact)
+    await _record(tx, session, [fact, *served], caller)
+    return domain.changed(booking, fact)
+
+
+@requests.command(AcceptOffer)
+async def accept_offer(request: AcceptOffer, caller: Caller, tx: AsyncConnection) -> Booking:
+    """Whoever has the session's lock first, the agent or the deadline, decides what becomes of the offer (W3)."""
+    session, booking = await _lock_place(tx, request.booking_id, caller)
+
+    fact = session.accept(booking, clock.now())
+
+    await _record(tx, session, [fact], caller)
+    return domain.changed(booking, fact)
+
+
+@requests.command(DeclineOffer)
+async def decline_offer(request: DeclineOffer, caller: Caller, tx: AsyncConnection) -> Booking:
+    session, booking = await _lock_place(tx, request.booking_id, caller)
+    now = clock.now()
+
+    fact = session.decline(booking, now)
+    served = await _serve_queue(tx, session, "place libérée", now)
+
+    await _record(tx, session, [fact, *served], caller)
+    return domain.changed(booking, fact)
+
+
+@timers.on(OFFER_EXPIRES)
+async def expire_offer(timer: Timer, tx: AsyncConnection) -> None:
+    """Nobody answered: the next of the queue is served in the same transaction (W3). An answer made the booking newer than the timer."""
+    locked = await store.lock_session_of(tx, UUID(timer.payload["booking_id"]))
+    if locked is None or locked[1].version != timer.payload["version"] or locked[1].offer is None:
+        return
+    session, booking = locked
+    now = clock.now()
+
+    fact = session.expire(booking, locked[1].offer, now)
+    served = await _serve_queue(tx, session, "place libérée", now)
+
+    await _record(tx, session, [fact, *served], timer)
 
 
 # --- questions --------------------------------------------------------------------------------------------------------
@@ -126,26 +177,38 @@ async def get_availability(request: GetAvailability, _: Caller, database: Databa
 async def follow_session(received: Received[SessionScheduled | SessionRescheduled | SessionCancelled], tx: AsyncConnection) -> None:
     """Dates and seats as catalog says them.
 
-    More seats serve the queue at once (B8). A cancelled session ends every place, those accepted since catalog cancelled it included (E2).
+    More seats serve the queue at once (B8). A session brought forward holds no seat past its new cut-off (W4). A cancelled one ends every
+    place, those accepted since catalog cancelled it included (E2), and leaves each agent a priority token (W7).
     An effect, not a projection: it decides and tells. `Session.follow` is what ignores old versions.
     """
     catalog = received.event.session
-    cutoff = domain.cancellation_cutoff(catalog.activity_type, catalog.starts_at, _is_holiday)
-    session = await store.lock_session(tx, catalog.session_id) or await store.open_session(tx, catalog, cutoff)
-    if not session.follow(catalog, cutoff):
+    milestones = Milestones.of(catalog, _is_holiday)
+    session = await store.lock_session(tx, catalog.session_id) or await store.open_session(tx, catalog, milestones)
+    if not session.follow(catalog, milestones):
         return
     await store.take_over(tx, session, catalog)
 
     now = clock.now()
-    facts: Sequence[Fact]
     if catalog.status == "cancelled":
-        reason = f"séance annulée : {catalog.cancellation_reason}" if catalog.cancellation_reason else "séance annulée"
-        facts = [session.close(booking, reason, now) for booking in await store.active_bookings(tx, session)]
+        facts = await _close(tx, session, catalog, now)
     else:
-        facts = await _serve_queue(tx, session, "place ajoutée", now)
+        facts = await _bring_offers_forward(tx, session, now)
+        facts += await _serve_queue(tx, session, "place libérée" if facts else "place ajoutée", now)
+    await _record(tx, session, facts, received)
 
-    await store.record(tx, {session.session_id: session}, facts)
-    await outbox.record(tx, *facts, cause=received)
+
+async def _close(tx: AsyncConnection, session: Session, catalog: SessionState, now: datetime) -> list[Change]:
+    reason = f"séance annulée : {catalog.cancellation_reason}" if catalog.cancellation_reason else "séance annulée"
+    until = now + priority.LASTS
+    facts = [session.close(booking, reason, now, until) for booking in await store.active_bookings(tx, session)]
+    await priority.grant(tx, [fact.agent_id for fact in facts], store.series_of(catalog), session.session_id, now)
+    return [*facts]
+
+
+async def _bring_offers_forward(tx: AsyncConnection, session: Session, now: datetime) -> list[Change]:
+    offered = await store.offered_bookings(tx, session)
+    facts = (session.bring_forward(booking, booking.offer, now) for booking in offered if booking.offer)
+    return [fact for fact in facts if fact is not None]
 
 
 # --- what booking says of itself --------------------------------------------------------------------------------------
@@ -166,10 +229,41 @@ async def announce_availability(context: Context) -> None:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-async def _serve_queue(tx: AsyncConnection, session: Session, because: str, now: datetime) -> list[WaitlistPromoted]:
+class _Tokens:
+    """The priority tokens that a group of orders brings, each good for one of them (W1)."""
+
+    def __init__(self, brought: Mapping[tuple[UUID, UUID], Token], sessions: Mapping[UUID, Session]) -> None:
+        self._brought = brought
+        self.used: dict[UUID, UUID] = {}
+        for (session_id, _), token in brought.items():
+            sessions[session_id].first_waiting = token.first_waiting
+
+    def of(self, session_id: UUID, agent_id: UUID) -> Token | None:
+        token = self._brought.get((session_id, agent_id))
+        return None if token is None or token.token_id in self.used else token
+
+
+async def _lock_place(tx: AsyncConnection, booking_id: UUID, caller: Caller) -> tuple[Session, Booking]:
+    locked = await store.lock_session_of(tx, booking_id)
+    if locked is None or not _acts_for(caller, locked[1].agent_id):
+        raise BookingUnknown(f"booking {booking_id}")
+    return locked
+
+
+async def _serve_queue(tx: AsyncConnection, session: Session, because: str, now: datetime) -> list[Change]:
     number = session.servable(now)
     heads = await store.heads(tx, session, number) if number else []
-    return [session.promote(head, rank, because, now) for rank, head in enumerate(heads, start=1)]
+    return [session.serve(head, rank, because, now, _is_holiday) for rank, head in enumerate(heads, start=1)]
+
+
+async def _record(tx: AsyncConnection, session: Session, facts: Sequence[Change], cause: Causing) -> None:
+    """Write the facts, say them, and set what ends the offers among them. A timer that an answer made late finds a newer booking."""
+    await store.record(tx, {session.session_id: session}, facts)
+    for fact in facts:
+        if isinstance(fact, SeatOfferMade):
+            about = {"booking_id": fact.booking_id, "version": fact.version}
+            await set_timer(tx, f"offer/{fact.booking_id}/{fact.version}", fact.deadline, OFFER_EXPIRES, about)
+    await outbox.record(tx, *facts, cause=cause)
 
 
 def _acts_for(caller: Caller, agent_id: UUID) -> bool:

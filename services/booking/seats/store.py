@@ -9,21 +9,29 @@ therefore never locked themselves, and locks are always taken in the order of se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.booking.seats.domain import Fact, Session
-from shared.contracts.booking import Booking, BookingState, SessionAvailabilityChanged
+from services.booking.deadlines.domain import Milestones
+from services.booking.seats.domain import Fact, Session, offer_state_after
+from services.booking.seats.queries import booking_of
+from shared.contracts.booking import Booking, SeatOfferMade, SessionAvailabilityChanged, WaitlistJoined, WaitlistPromoted
 from shared.contracts.catalog import SessionState
 from shared.database import fetch
 
-_SESSION = "session_id, starts_at, cancellation_cutoff, status, capacity, held, waiting, sequence, catalog_version"
-_BOOKING = "booking_id, session_id, agent_id, state, session_sequence, version, booked_at, reason"
+# A session that the release before wrote has no dates of B6 and W4 yet: it is open, and offers seats, until it starts.
+_SESSION = """
+    session_id, series_id, starts_at, opens_at, coalesce(closes_at, starts_at) as closes_at, cancellation_cutoff, promotions_until,
+    coalesce(offers_until, starts_at) as offers_until, status, capacity, held, waiting, sequence, catalog_version
+"""
+_BOOKING = """
+    booking_id, session_id, agent_id, state, session_sequence, version, booked_at, reason, priority, offer_state, offer_deadline, offered_at
+"""
 
 # A statement sees the rows of other tables as they were when it began, also when it then waited for a lock. Every decision moves
 # `sequence`, so `sequence_seen` tells whether anything was decided meanwhile: only then are the agents' places read a second time.
@@ -36,7 +44,10 @@ _LOCK_FOR_ORDERS = f"""
     select known.*, (
         select active.booking_id from booking active
         where active.session_id = asked.session_id and active.agent_id = asked.agent_id and active.state in ('confirmed', 'waiting')
-    ) as already
+    ) as already, exists (
+        select from priority_token token
+        where token.agent_id = asked.agent_id and token.series_id = known.series_id and token.used_at is null
+    ) as brings_token
     from unnest($1::uuid[], $2::uuid[]) with ordinality as asked(session_id, agent_id, place)
     left join known on known.session_id = asked.session_id
     order by place
@@ -56,9 +67,19 @@ _LOCK_OF_BOOKING = text(
     f"select {_SESSION} from session where session_id = (select session_id from booking where booking_id = :booking_id) for update"
 )
 _ONE_BOOKING = text(f"select {_BOOKING} from booking where booking_id = :booking_id")
+# Those with a priority token, then the others: two short walks along an index instead of sorting the whole queue.
 _HEADS = text(
-    f"select {_BOOKING} from booking where session_id = :session_id and state = 'waiting' order by session_sequence limit :number"
+    f"""
+    select {_BOOKING} from (
+        (select {_BOOKING} from booking where session_id = :session_id and state = 'waiting' and priority and offer_state is null
+         order by session_sequence limit :number)
+        union all
+        (select {_BOOKING} from booking where session_id = :session_id and state = 'waiting' and not priority and offer_state is null
+         order by session_sequence limit :number)
+    ) as first order by priority desc, session_sequence limit :number
+    """
 )
+_OFFERED = text(f"select {_BOOKING} from booking where session_id = :session_id and offer_state = 'offered' order by session_sequence")
 _ACTIVE = text(
     f"""
     select {_BOOKING} from booking where session_id = :session_id and state in ('confirmed', 'waiting') order by session_sequence
@@ -82,11 +103,32 @@ _RECORD = """
     set state = excluded.state, version = excluded.version, decided_at = excluded.decided_at, reason = excluded.reason
 """
 
+# Before `_RECORD`, since a place that has an offer waits and no other does (`booking_offer_waits`).
+_ANSWER = """
+    update booking set offer_state = fact.offer_state
+    from unnest($1::uuid[], $2::text[]) as fact(booking_id, offer_state)
+    where booking.booking_id = fact.booking_id and booking.offer_state = 'offered'
+"""
+_GIVE = """
+    update booking
+    set given_sequence = coalesce(given_sequence, fact.sequence),
+        offer_state = case when fact.deadline is null then offer_state else 'offered' end,
+        offer_deadline = coalesce(fact.deadline, offer_deadline),
+        offered_at = coalesce(offered_at, case when fact.deadline is not null then fact.decided_at end)
+    from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::timestamptz[]) as fact(booking_id, sequence, deadline, decided_at)
+    where booking.booking_id = fact.booking_id
+"""
+_COME_FIRST = "update booking set priority = true where booking_id = any($1::uuid[])"
+
 _OPEN = text(
     """
     with opened as (
-        insert into session (session_id, activity_type, starts_at, ends_at, cancellation_cutoff, status, capacity, catalog_version)
-        values (:session_id, :activity_type, :starts_at, :ends_at, :cutoff, :status, :capacity, 0)
+        insert into session
+            (session_id, series_id, activity_type, starts_at, ends_at, opens_at, closes_at, cancellation_cutoff, promotions_until,
+             offers_until, status, capacity, catalog_version)
+        values
+            (:session_id, :series_id, :activity_type, :starts_at, :ends_at, :opens_at, :closes_at, :cancellation_cutoff, :promotions_until,
+             :offers_until, :status, :capacity, 0)
         on conflict do nothing
         returning session_id
     )
@@ -97,8 +139,10 @@ _OPEN = text(
 _TAKE_OVER = text(
     """
     update session
-    set activity_type = :activity_type, starts_at = :starts_at, ends_at = :ends_at, cancellation_cutoff = :cutoff, status = :status,
-        capacity = :capacity, over_capacity = greatest(held - :capacity, 0), sequence = :sequence, catalog_version = :catalog_version
+    set series_id = :series_id, activity_type = :activity_type, starts_at = :starts_at, ends_at = :ends_at, opens_at = :opens_at,
+        closes_at = :closes_at, cancellation_cutoff = :cancellation_cutoff, promotions_until = :promotions_until,
+        offers_until = :offers_until, status = :status, capacity = :capacity,
+        over_capacity = greatest(held - :capacity, 0), sequence = :sequence, catalog_version = :catalog_version
     where session_id = :session_id
     """
 )
@@ -122,17 +166,21 @@ _ANNOUNCE = text(
 
 async def lock_sessions(
     tx: AsyncConnection, session_ids: Sequence[UUID], agent_ids: Sequence[UUID]
-) -> tuple[dict[UUID, Session], list[UUID | None]]:
-    """Lock the sessions that are known, in the order of their ids, and find the active place that each (session, agent) has."""
+) -> tuple[dict[UUID, Session], list[UUID | None], bool]:
+    """Lock the sessions that are known, in the order of their ids, and find the active place that each (session, agent) has.
+
+    The last answer tells whether somebody may bring a priority token (W1): nearly always nobody does, and nothing more is read.
+    """
     asked = list(session_ids), list(agent_ids)
     rows = await fetch(tx, _LOCK_FOR_ORDERS, *asked)
     sessions: dict[UUID, Session] = {}
     for row in rows:
         if row["session_id"] is not None and row["session_id"] not in sessions:
             sessions[row["session_id"]] = _session(row)
+    with_tokens = any(row["brings_token"] for row in rows)
     if any(row["sequence"] != row["sequence_seen"] for row in rows):
         rows = await fetch(tx, _ACTIVE_PLACES, *asked)
-    return sessions, [row["already"] for row in rows]
+    return sessions, [row["already"] for row in rows], with_tokens
 
 
 async def lock_session(tx: AsyncConnection, session_id: UUID) -> Session | None:
@@ -145,23 +193,31 @@ async def lock_session_of(tx: AsyncConnection, booking_id: UUID) -> tuple[Sessio
     locked = (await tx.execute(_LOCK_OF_BOOKING, {"booking_id": booking_id})).mappings().one_or_none()
     if locked is None:
         return None
-    return _session(locked), _booking((await tx.execute(_ONE_BOOKING, {"booking_id": booking_id})).one())
+    return _session(locked), booking_of((await tx.execute(_ONE_BOOKING, {"booking_id": booking_id})).one())
 
 
 async def heads(tx: AsyncConnection, session: Session, number: int) -> list[Booking]:
     """The first of the queue (W1)."""
     rows = await tx.execute(_HEADS, {"session_id": session.session_id, "number": number})
-    return [_booking(row) for row in rows]
+    return [booking_of(row) for row in rows]
 
 
 async def active_bookings(tx: AsyncConnection, session: Session) -> list[Booking]:
-    return [_booking(row) for row in await tx.execute(_ACTIVE, {"session_id": session.session_id})]
+    return [booking_of(row) for row in await tx.execute(_ACTIVE, {"session_id": session.session_id})]
+
+
+async def offered_bookings(tx: AsyncConnection, session: Session) -> list[Booking]:
+    return [booking_of(row) for row in await tx.execute(_OFFERED, {"session_id": session.session_id})]
 
 
 async def record(tx: AsyncConnection, locked: Mapping[UUID, Session], facts: Sequence[Fact]) -> None:
-    """Write the places that the facts made or changed, and the counters of their sessions: one statement, whatever their number."""
+    """Write the places that the facts made or changed, and the counters of their sessions: one statement, whatever their number.
+
+    What concerns the queue alone is written beside, and only where it is: bookings of free seats know nothing of it.
+    """
     if not facts:
         return
+    await _record_answers(tx, facts)
     changed = [locked[session_id] for session_id in {fact.session_id for fact in facts}]
     await fetch(
         tx,
@@ -179,17 +235,34 @@ async def record(tx: AsyncConnection, locked: Mapping[UUID, Session], facts: Seq
         [fact.decided_at for fact in facts],
         [getattr(fact, "reason", "") for fact in facts],
     )
+    await _record_gifts(tx, facts)
 
 
-async def open_session(tx: AsyncConnection, catalog: SessionState, cutoff: datetime) -> Session:
+async def _record_answers(tx: AsyncConnection, facts: Sequence[Fact]) -> None:
+    ends = [(fact.booking_id, state.value) for fact in facts if (state := offer_state_after(fact)) and not isinstance(fact, SeatOfferMade)]
+    if ends:
+        await fetch(tx, _ANSWER, *map(list, zip(*ends, strict=True)))
+
+
+async def _record_gifts(tx: AsyncConnection, facts: Sequence[Fact]) -> None:
+    gifts = [fact for fact in facts if isinstance(fact, SeatOfferMade | WaitlistPromoted)]
+    if gifts:
+        deadlines = [fact.deadline if isinstance(fact, SeatOfferMade) else None for fact in gifts]
+        numbers, moments = [fact.session_sequence for fact in gifts], [fact.decided_at for fact in gifts]
+        await fetch(tx, _GIVE, [fact.booking_id for fact in gifts], numbers, deadlines, moments)
+    if first := [fact.booking_id for fact in facts if isinstance(fact, WaitlistJoined) and fact.priority]:
+        await fetch(tx, _COME_FIRST, first)
+
+
+async def open_session(tx: AsyncConnection, catalog: SessionState, milestones: Milestones) -> Session:
     """Make and lock the row of a session that booking hears of for the first time; `follow` is still to be applied."""
-    await tx.execute(_OPEN, _of_catalog(catalog, cutoff))
+    await tx.execute(_OPEN, _of_catalog(catalog, milestones))
     return _session((await tx.execute(_LOCK, {"session_id": catalog.session_id})).mappings().one())
 
 
 async def take_over(tx: AsyncConnection, session: Session, catalog: SessionState) -> None:
     """Write what `Session.follow` accepted."""
-    values = _of_catalog(catalog, session.cancellation_cutoff)
+    values = _of_catalog(catalog, session.milestones)
     await tx.execute(_TAKE_OVER, values | {"sequence": session.sequence, "catalog_version": session.catalog_version})
 
 
@@ -208,40 +281,39 @@ async def announce(tx: AsyncConnection, most: int) -> list[SessionAvailabilityCh
     ]
 
 
-def _of_catalog(catalog: SessionState, cutoff: datetime) -> dict[str, Any]:
-    return {
+def _of_catalog(catalog: SessionState, milestones: Milestones) -> dict[str, Any]:
+    return asdict(milestones) | {
         "session_id": catalog.session_id,
+        "series_id": series_of(catalog),
         "activity_type": catalog.activity_type.value,
         "starts_at": catalog.starts_at,
         "ends_at": catalog.ends_at,
-        "cutoff": cutoff,
         "status": catalog.status,
         "capacity": catalog.capacity,
     }
 
 
+def series_of(catalog: SessionState) -> UUID:
+    """What a priority token is good for (W7): its series, or other sessions of the activity where it is of none."""
+    return catalog.series_id or catalog.activity_id
+
+
 def _session(row: Mapping[Any, Any] | asyncpg.Record) -> Session:
     return Session(
         session_id=row["session_id"],
+        series_id=row["series_id"],
         starts_at=row["starts_at"],
-        cancellation_cutoff=row["cancellation_cutoff"],
+        milestones=Milestones(
+            opens_at=row["opens_at"],
+            closes_at=row["closes_at"],
+            cancellation_cutoff=row["cancellation_cutoff"],
+            promotions_until=row["promotions_until"],
+            offers_until=row["offers_until"],
+        ),
         status=row["status"],
         capacity=row["capacity"],
         held=row["held"],
         waiting=row["waiting"],
         sequence=row["sequence"],
         catalog_version=row["catalog_version"],
-    )
-
-
-def _booking(row: Row[Any]) -> Booking:
-    return Booking(
-        booking_id=row.booking_id,
-        session_id=row.session_id,
-        agent_id=row.agent_id,
-        state=BookingState(row.state),
-        session_sequence=row.session_sequence,
-        version=row.version,
-        booked_at=row.booked_at,
-        reason=row.reason,
     )

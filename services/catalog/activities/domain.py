@@ -164,6 +164,8 @@ def schedule(request: ScheduleSession, activity: Activity, venue: Venue | None, 
         remote_capacity=request.remote_capacity,
         quorum=request.quorum,
         status="scheduled",
+        opens_at=request.opens_at,
+        closes_at=request.closes_at,
     )
     _check_seats(session)
     _check_place(session, venue)

@@ -24,7 +24,9 @@ _STATE = """
         'delivery_mode', activity.delivery_mode, 'venue', to_json(venue),
         'periods', (select json_agg(to_json(period) order by period.position) from period where period.session_id = session.session_id),
         'capacity', session.capacity, 'remote_capacity', session.remote_capacity, 'quorum', session.quorum,
-        'status', session.status, 'cancellation_reason', session.cancellation_reason
+        'status', session.status, 'cancellation_reason', session.cancellation_reason,
+        'opens_at', session.asked -> 'opens_at', 'closes_at', session.asked -> 'closes_at',
+        'series_id', (select root_id from series_date where series_date.session_id = session.session_id)
     ) as text)
 """
 

@@ -112,6 +112,7 @@ class Date:
     reason: str | None = None
     activity_id: UUID | None = None
     venue_id: UUID | None = None
+    opens_at: datetime | None = None
     session_id: UUID | None = None
     applied_version: int | None = None
 
@@ -212,6 +213,7 @@ def _planned(
         reason=reason,
         activity_id=activity_id,
         venue_id=(content and content.venue_id) or order.venue_id,
+        opens_at=content and content.opens_at,
         session_id=((content and content.session_id) or session_id_of(series_id, index)) if held_on else None,
         applied_version=1 if held_on else None,
     )
@@ -246,6 +248,7 @@ def session_order(series: Series, one: Date) -> ScheduleSession:
         capacity=series.capacity,
         remote_capacity=series.remote_capacity,
         quorum=series.quorum,
+        opens_at=one.opens_at,
     )
 
 

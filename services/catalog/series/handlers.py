@@ -94,7 +94,8 @@ async def _schedule(tx: AsyncConnection, series: Series, dates: Sequence[Date], 
         order = domain.session_order(series, one)
         try:
             if await activities.read_asked(tx, order.session_id) != order:
-                facts.append(await _schedule_one(tx, order, known[order.activity_id], caller))
+                fact = await _schedule_one(tx, order, known[order.activity_id], caller)
+                facts.append(fact.model_copy(update={"session": fact.session.model_copy(update={"series_id": series.root_id})}))
         except Refused as refusal:
             refusal.members["on"] = one.on.isoformat()
             raise

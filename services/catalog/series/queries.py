@@ -32,7 +32,8 @@ _READ_SERIES = text(
         'dates', coalesce((
             select json_agg(json_build_object(
                 'grid_index', grid_index, 'on', on_date, 'state', state, 'held_on', held_on, 'reason', reason, 'activity_id', activity_id,
-                'venue_id', venue_id, 'session_id', session_id, 'applied_version', applied_version
+                'venue_id', venue_id, 'opens_at', opens_at, 'session_id', session_id,
+                'applied_version', applied_version
             ) order by grid_index)
             from series_date where series_date.series_id = series.series_id
         ), '[]')

@@ -42,9 +42,10 @@ _CHANGE_SERIES = text(
 
 _INSERT_DATE = text(
     """
-    insert into series_date (series_id, root_id, grid_index, on_date, state, held_on, reason, activity_id, venue_id, session_id,
-                             applied_version)
-    values (:series_id, :root_id, :grid_index, :on, :state, :held_on, :reason, :activity_id, :venue_id, :session_id, :applied_version)
+    insert into series_date (series_id, root_id, grid_index, on_date, state, held_on, reason, activity_id, venue_id, opens_at,
+                             session_id, applied_version)
+    values (:series_id, :root_id, :grid_index, :on, :state, :held_on, :reason, :activity_id, :venue_id, :opens_at, :session_id,
+            :applied_version)
     """
 )
 
@@ -151,6 +152,7 @@ def _date_values(series: Series, one: Date) -> dict[str, object]:
         "reason": one.reason,
         "activity_id": one.activity_id,
         "venue_id": one.venue_id,
+        "opens_at": one.opens_at,
         "session_id": one.session_id,
         "applied_version": one.applied_version,
     }

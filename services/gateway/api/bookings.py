@@ -15,7 +15,7 @@ from services.gateway.api.openapi import refusals
 from services.gateway.desk import desk_of
 from services.gateway.programme.seats import ask_for_seat
 from services.gateway.web.etags import expected_version, tagged, version_tag
-from shared.contracts.booking import CancelBooking, GetBooking, ListBookings
+from shared.contracts.booking import AcceptOffer, CancelBooking, DeclineOffer, GetBooking, ListBookings
 from shared.errors import InvalidRequest, Refused
 from shared.outbox import uuid7
 
@@ -83,8 +83,8 @@ async def get_booking(request: Request, booking_id: UUID) -> Response:
     "/bookings/{booking_id}/cancel",
     response_model=BookingItem,
     responses=refusals(
-        "not_signed_in", "token_invalid", "booking_unknown", "booking_not_active", "session_started", "version_conflict",
-        "idempotency_key_in_use", "contended",
+        "not_signed_in", "token_invalid", "booking_unknown", "booking_not_active", "session_started", "session_is_cancelled",
+        "offer_expired", "version_conflict", "idempotency_key_in_use", "contended",
     ),
 )  # fmt: skip
 async def cancel_booking(
@@ -101,5 +101,40 @@ async def cancel_booking(
     desk = desk_of(request)
     principal = await desk.door.signed_in(request)
     order = CancelBooking(booking_id=booking_id, expected_version=expected_version(request))
+    booking = await desk.bus.ask(order, principal.caller(key_of(request)))
+    return Response(booking.model_dump_json(), 200, {"ETag": version_tag(booking), "Cache-Control": "no-store"}, "application/json")
+
+
+OFFER_REFUSALS = refusals(
+    "not_signed_in", "token_invalid", "booking_unknown", "offer_unknown", "offer_answered", "offer_expired", "session_started",
+    "session_is_cancelled", "idempotency_key_in_use", "contended",
+)  # fmt: skip
+
+
+@router.post("/bookings/{booking_id}/offer/accept", response_model=BookingItem, responses=OFFER_REFUSALS)
+async def accept_offer(
+    request: Request,
+    booking_id: UUID,
+    _body: Annotated[NoMembers | None, Body()] = None,
+    _idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=LONGEST_KEY)] = None,
+) -> Response:
+    """Take the seat that is offered, before its `deadline`. `offer_expired` carries the `rank` that booking again would give now."""
+    return await _answer_offer(request, AcceptOffer(booking_id=booking_id))
+
+
+@router.post("/bookings/{booking_id}/offer/decline", response_model=BookingItem, responses=OFFER_REFUSALS)
+async def decline_offer(
+    request: Request,
+    booking_id: UUID,
+    _body: Annotated[NoMembers | None, Body()] = None,
+    _idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=LONGEST_KEY)] = None,
+) -> Response:
+    """Give the offered seat up, and the place in the queue with it; whoever is next is asked at once."""
+    return await _answer_offer(request, DeclineOffer(booking_id=booking_id))
+
+
+async def _answer_offer(request: Request, order: AcceptOffer | DeclineOffer) -> Response:
+    desk = desk_of(request)
+    principal = await desk.door.signed_in(request)
     booking = await desk.bus.ask(order, principal.caller(key_of(request)))
     return Response(booking.model_dump_json(), 200, {"ETag": version_tag(booking), "Cache-Control": "no-store"}, "application/json")

@@ -61,6 +61,11 @@ STATUS = {
     "session_is_cancelled": 409,
     "already_booked": 409,
     "booking_not_active": 409,
+    "booking_not_open_yet": 409,
+    "booking_closed": 409,
+    "offer_unknown": 404,
+    "offer_answered": 409,
+    "offer_expired": 410,
     "idempotency_key_in_use": 409,
     "contended": 409,
     "version_conflict": 412,
@@ -104,7 +109,8 @@ BOOK: dict[str, Any] = {
     "summary": "Book",
     "description": (
         "Book a seat for the signed-in agent, or a rank in the queue when none is free: look at `state`. The same Idempotency-Key gives "
-        "the same answer for 48 hours. `already_booked` carries `booking_id` and its `location`. `session_not_ready` will pass: try again."
+        "the same answer for 48 hours. `already_booked` carries `booking_id` and its `location`. `session_not_ready` will pass: try again. "
+        "`booking_not_open_yet` and `booking_closed` carry the date, `opens_at` or `closes_at`."
     ),
     "operationId": "book",
     "parameters": [
@@ -126,7 +132,7 @@ BOOK: dict[str, Any] = {
         str(status): response
         for status, response in refusals(
             "not_signed_in", "token_invalid", "session_unknown", "session_not_ready", "session_started", "session_is_cancelled",
-            "already_booked", "idempotency_key_in_use", "contended", *WRITES,
+            "booking_not_open_yet", "booking_closed", "already_booked", "idempotency_key_in_use", "contended", *WRITES,
         ).items()
     },
     "security": [{"bearer": []}, {"session": []}],

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from services.gateway.desk import Desk
-from services.gateway.portal import bookings, programme, projects
+from services.gateway.portal import answers, bookings, programme, projects
 from services.gateway.portal.visit import Visit, static, visit_of
 from services.gateway.web.problems import headers_of
 from shared.errors import Refused
@@ -29,6 +29,7 @@ HEADINGS = {
     401: "Connexion nécessaire",
     403: "Accès refusé",
     404: "Page introuvable",
+    410: "Ce lien a expiré",
     429: "Un instant, s’il vous plaît",
     503: "Service momentanément indisponible",
     504: "Le service tarde à répondre",
@@ -63,12 +64,15 @@ def page_before(request: Request) -> str:
     path = request.url.path
     if request.method == "GET" or path.endswith("/annuler"):
         return path
+    if path.startswith("/mes-inscriptions/"):
+        return "/mes-inscriptions"
     return path.removesuffix("/inscription") if path.startswith("/seances/") else "/mon-projet"
 
 
 routes: list[BaseRoute] = [
     *programme.routes,
     *bookings.routes,
+    *answers.routes,
     *projects.routes,
     *(Route(path, show_text) for path in TEXTS),
     Route("/robots.txt", robots),

@@ -26,6 +26,7 @@ from services.gateway.programme.queries import ANYBODY, Filters
 from services.gateway.programme.seats import ask_for_seat
 from services.gateway.web.forms import form_of
 from services.gateway.web.problems import headers_of
+from shared import clock
 from shared.clock import PARIS
 from shared.contracts.booking import ACTIVE_STATES, Booking, BookingState, GetAvailability
 from shared.contracts.catalog import ActivityType, DeliveryMode
@@ -125,18 +126,19 @@ async def _session_values(visit: Visit, session_id: UUID) -> dict[str, Any]:
     desk = visit.desk
     async with desk.database.connect() as connection:
         listed = await queries.find_session(connection, session_id, desk.bus)
-    listed, bookings = await asyncio.gather(_counted(desk, listed), my_bookings(visit))
+    (listed, closed), bookings = await asyncio.gather(_counted(desk, listed), my_bookings(visit))
     mine = next((each for each in bookings or () if each.session_id == session_id and each.state in ACTIVE_STATES), None)
-    return {"listed": listed, "mine": mine, "bookings_away": bookings is None, "key": uuid4()}
+    return {"listed": listed, "mine": mine, "bookings_away": bookings is None, "closed": closed, "key": uuid4()}
 
 
-async def _counted(desk: Desk, listed: ListedSession) -> ListedSession:
-    """With the counters of this moment, if booking can be asked; with the last known ones otherwise (E7)."""
+async def _counted(desk: Desk, listed: ListedSession) -> tuple[ListedSession, str | None]:
+    """With the counters of this moment, if booking can be asked; with the last known ones otherwise (E7). Then why it takes nobody (B6)."""
     with suppress(Refused):
         found = await desk.bus.ask(GetAvailability(session_ids=(listed.session_id,)), ANYBODY, timeout=1)
         if found.sessions:
-            return replace(listed, held=found.sessions[0].held, waiting=found.sessions[0].waiting)
-    return listed
+            seats = found.sessions[0]
+            return replace(listed, held=seats.held, waiting=seats.waiting), wording.not_open(seats, clock.now())
+    return listed, None
 
 
 routes = [

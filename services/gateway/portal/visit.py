@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -14,6 +15,7 @@ from services.gateway.desk import Desk, desk_of
 from services.gateway.login import store
 from services.gateway.login.principal import Principal
 from services.gateway.login.store import Flash
+from services.gateway.portal import wording
 from shared.errors import Refused
 
 
@@ -49,8 +51,12 @@ async def visit_of(request: Request) -> Visit:
 
 
 def refused(refusal: Refused) -> Flash:
-    """A refusal said in place: its French title."""
-    return Flash("warning" if refusal.retryable else "error", refusal.title)
+    """A refusal said in place: its French title, and the date that it turns on (B6)."""
+    dated = {"opens_at": "Elles ouvrent le", "closes_at": "Elles ont fermé le"}
+    dates = [
+        f"{words} {wording.instant(datetime.fromisoformat(at))}." for name, words in dated.items() if (at := refusal.members.get(name))
+    ]
+    return Flash("warning" if refusal.retryable else "error", " ".join([refusal.title, *dates]))
 
 
 async def static(request: Request) -> Response:

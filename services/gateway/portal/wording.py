@@ -7,7 +7,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from shared.clock import PARIS
-from shared.contracts.booking import BookingState
+from shared.contracts.booking import Availability, Booking, BookingState, OfferState
 from shared.contracts.catalog import DeliveryMode, Period
 from shared.contracts.projects import ApplicationState, EngagementState, EntryKind, Outcome
 
@@ -43,6 +43,12 @@ BOOKING_STATES = {
     BookingState.CLOSED: "Liste d’attente close",
 }
 
+OFFER_STATES = {
+    OfferState.OFFERED: "Place proposée",
+    OfferState.DECLINED: "Place proposée, laissée à l’agent suivant",
+    OfferState.EXPIRED: "Place proposée, restée sans réponse",
+}
+
 APPLICATION_STATES = {
     ApplicationState.SUBMITTED: "À l’étude",
     ApplicationState.ACCEPTED: "Acceptée",
@@ -59,6 +65,41 @@ OUTCOMES = {
     Outcome.ABANDONED: "Abandonné",
 }
 ENTRY_KINDS = {EntryKind.DECISION: "Décision", EntryKind.OBSTACLE: "Obstacle", EntryKind.LEARNING: "Apprentissage"}
+
+
+def is_offered(booking: Booking) -> bool:
+    return booking.offer is not None and booking.offer.state is OfferState.OFFERED
+
+
+def booking_state(booking: Booking) -> str:
+    """Where somebody stands: what became of an offer says more than that the queue was left."""
+    if booking.offer and booking.state in (BookingState.WAITING, BookingState.LEFT):
+        return OFFER_STATES.get(booking.offer.state, BOOKING_STATES[booking.state])
+    return BOOKING_STATES[booking.state]
+
+
+def answered(booking: Booking) -> str:
+    """What is said to somebody who answered an offer, or gave back a seat that the queue had given."""
+    if booking.state is BookingState.CONFIRMED:
+        return "Votre place est confirmée. Confirmation enregistrée, courriel à suivre."
+    if booking.offer is not None:
+        return "C’est noté : la place est proposée à la personne suivante, et vous n’êtes plus en liste d’attente."
+    late = " La date limite était passée : l’annulation est notée comme tardive." if booking.state is BookingState.LATE_CANCELLED else ""
+    return f"Votre place est rendue ; elle va à la personne suivante s’il y en a une.{late}"
+
+
+def not_open(seats: Availability, now: datetime) -> str | None:
+    """Why newcomers cannot book now, if they cannot (B6)."""
+    if seats.opens_at is not None and now < seats.opens_at:
+        return f"Les inscriptions ouvrent le {instant(seats.opens_at)}."
+    if seats.closes_at is not None and now >= seats.closes_at:
+        return f"Les inscriptions sont closes depuis le {instant(seats.closes_at)}."
+    return None
+
+
+def rank_again(rank: int) -> str:
+    """What joining again would give (W3)."""
+    return f"En vous réinscrivant, vous seriez au rang {rank}." if rank else "En vous réinscrivant maintenant, vous auriez une place."
 
 
 def weekday(day: date) -> str:

@@ -86,6 +86,7 @@ _KNOWN = text(
            coalesce(bool_or(other.booking_id = booking.booking_id and other.state in ('new', 'deferred')
                             and other.kind = any(:first_words)), false) as to_be_told,
            coalesce(bool_or(other.state = 'sending'), false) as busy,
+           coalesce(bool_or(other.booking_id = booking.booking_id and other.kind = :offer), false) as offered,
            exists (select from booking as newer
                    where newer.session_id = booking.session_id and newer.agent_id = booking.agent_id
                      and newer.booking_id <> booking.booking_id and newer.state = :confirmed) as seat_elsewhere
@@ -103,7 +104,13 @@ async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
     await tx.execute(
         text("select pg_advisory_xact_lock(hashtextextended(:matter, 0))"), {"matter": f"mail/{mail.session_id}/{mail.agent_id}"}
     )
-    values = {"mail_id": mail.id, "booking_id": mail.booking_id, "confirmed": BookingState.CONFIRMED, "first_words": list(FIRST_WORDS)}
+    values = {
+        "mail_id": mail.id,
+        "booking_id": mail.booking_id,
+        "confirmed": BookingState.CONFIRMED,
+        "first_words": list(FIRST_WORDS),
+        "offer": MailKind.OFFER_MADE,
+    }
     row = (await tx.execute(_KNOWN, values)).one()
     if row.busy:
         return None
@@ -114,6 +121,7 @@ async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
         told=row.told,
         to_be_told=row.to_be_told,
         seat_elsewhere=row.seat_elsewhere,
+        offered=row.offered,
         before=before and _before(before),
     )
 

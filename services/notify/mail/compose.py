@@ -23,6 +23,7 @@ from services.notify.settings import NotifySettings
 from shared.contracts.booking import BookingState
 from shared.contracts.catalog import SessionState
 from shared.contracts.gateway import Contact
+from shared.links import Purpose
 
 
 class Unsendable(Exception):
@@ -39,7 +40,7 @@ class Writer:
 
     @classmethod
     def of(cls, settings: NotifySettings) -> Writer:
-        return cls(settings.mail_sender, settings.mail_reply_to, Links.of(settings.portal_url))
+        return cls(settings.mail_sender, settings.mail_reply_to, Links.of(settings.portal_url, settings.link_secret))
 
     def message_id(self, mail_id: UUID) -> str:
         """The same at every try: what arrives twice can be seen to be one."""
@@ -66,6 +67,7 @@ def about_session(
     *,
     kind: MailKind,
     mail_id: UUID,
+    booking_id: UUID,
     details: Mapping[str, Any],
     known: Known,
     entries: Sequence[Entry],
@@ -83,7 +85,10 @@ def about_session(
         "in_calendar": bool(entries),
         "reason": _reason(session, details),
         "waiting": known.booking is BookingState.WAITING,
+        "session_page": links.session(session.session_id),
+        "answers": _answers(links, booking_id, contact.agent_id, details, session),
     }
+    words |= {name: datetime.fromisoformat(details[name]) for name in ("deadline", "priority_until") if name in details}
     if kind is MailKind.SESSION_MOVED and known.before is not None:
         words |= _change(known.before, known)
     message = _message(writer, letters.write(kind, words), mail_id, contact, now)
@@ -100,6 +105,16 @@ def about_session(
         )
         _attach_calendar(message, entries, matter, now)
     return message
+
+
+def _answers(links: Links, booking_id: UUID, agent_id: UUID, details: Mapping[str, Any], session: SessionState) -> Mapping[str, str | None]:
+    """Links that need no sign-in: an offer is answered until its deadline, a seat that came by itself is given back until the start."""
+    until = datetime.fromisoformat(details["deadline"]) if "deadline" in details else session.starts_at
+    return {
+        "accept": links.answer(Purpose.ACCEPT_OFFER, booking_id, agent_id, until),
+        "decline": links.answer(Purpose.DECLINE_OFFER, booking_id, agent_id, until),
+        "give_back": links.answer(Purpose.GIVE_BACK, booking_id, agent_id, session.starts_at),
+    }
 
 
 def _reason(session: SessionState, details: Mapping[str, Any]) -> str:

@@ -30,6 +30,12 @@ def hour(moment: datetime) -> str:
     return f"{moment.hour} h {moment.minute:02}" if moment.minute else f"{moment.hour} h"
 
 
+def said(moment: datetime) -> str:
+    """« lundi 15 mars 2027 à 11 h 30 », on the clocks of the Lab."""
+    local = moment.astimezone(ZoneInfo(HOME))
+    return f"{long_day(local)} à {hour(local)}"
+
+
 def local_times(period: Period) -> tuple[datetime, datetime]:
     """Start and end on the clocks of the place, aware."""
     zone = ZoneInfo(period.zone)

@@ -141,11 +141,19 @@ class Delivery:
 
     async def _compose(self, tx: AsyncConnection, mail: Mail, known: Known | None, contact: Contact) -> EmailMessage:
         now = datetime.now(UTC)  # real time, whatever the demonstration's clock says
-        if known is None:
+        if known is None or mail.booking_id is None:
             return compose.about_project(self.writer, kind=mail.kind, mail_id=mail.id, details=mail.details, contact=contact, now=now)
         entries = await _entries(tx, mail, known)
         return compose.about_session(
-            self.writer, kind=mail.kind, mail_id=mail.id, details=mail.details, known=known, entries=entries, contact=contact, now=now
+            self.writer,
+            kind=mail.kind,
+            mail_id=mail.id,
+            booking_id=mail.booking_id,
+            details=mail.details,
+            known=known,
+            entries=entries,
+            contact=contact,
+            now=now,
         )
 
     async def _send(self, mail: Mail, line: Line, ready: Ready) -> None:

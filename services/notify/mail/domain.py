@@ -13,6 +13,9 @@ from shared.contracts.booking import (
     BookingConfirmed,
     BookingEvent,
     BookingState,
+    SeatOfferAccepted,
+    SeatOfferExpired,
+    SeatOfferMade,
     WaitlistJoined,
     WaitlistLeft,
     WaitlistPromoted,
@@ -36,6 +39,9 @@ class MailKind(StrEnum):
     BOOKING_CONFIRMED = "booking_confirmed"
     WAITLIST_JOINED = "waitlist_joined"
     WAITLIST_PROMOTED = "waitlist_promoted"
+    OFFER_MADE = "offer_made"
+    OFFER_ACCEPTED = "offer_accepted"
+    OFFER_EXPIRED = "offer_expired"
     BOOKING_CANCELLED = "booking_cancelled"
     CANCELLED_BY_LAB = "cancelled_by_lab"
     WAITLIST_CLOSED = "waitlist_closed"
@@ -46,7 +52,13 @@ class MailKind(StrEnum):
     ENGAGEMENT_CLOSED = "engagement_closed"
 
 
-FIRST_WORDS = (MailKind.BOOKING_CONFIRMED, MailKind.WAITLIST_JOINED, MailKind.WAITLIST_PROMOTED)
+FIRST_WORDS = (
+    MailKind.BOOKING_CONFIRMED,
+    MailKind.WAITLIST_JOINED,
+    MailKind.WAITLIST_PROMOTED,
+    MailKind.OFFER_MADE,
+    MailKind.OFFER_ACCEPTED,
+)
 PATIENT = (MailKind.BOOKING_CONFIRMED, MailKind.WAITLIST_JOINED)
 """Kinds that wait for second thoughts before they leave (E3)."""
 
@@ -59,6 +71,9 @@ _STILL_TRUE: dict[MailKind, frozenset[BookingState]] = {
     MailKind.BOOKING_CONFIRMED: frozenset({BookingState.CONFIRMED}),
     MailKind.WAITLIST_JOINED: frozenset({BookingState.WAITING}),
     MailKind.WAITLIST_PROMOTED: frozenset({BookingState.CONFIRMED}),
+    MailKind.OFFER_MADE: frozenset({BookingState.WAITING}),
+    MailKind.OFFER_ACCEPTED: frozenset({BookingState.CONFIRMED}),
+    MailKind.OFFER_EXPIRED: frozenset({BookingState.LEFT}),
     MailKind.BOOKING_CANCELLED: _CANCELLED_BY_AGENT,
     MailKind.CANCELLED_BY_LAB: frozenset({BookingState.CANCELLED_BY_LAB}),
     MailKind.WAITLIST_CLOSED: frozenset({BookingState.CLOSED}),
@@ -66,26 +81,26 @@ _STILL_TRUE: dict[MailKind, frozenset[BookingState]] = {
 }
 
 # Kinds that make no sense once the lab cancelled the session: its own message follows from booking (E2).
-_NEEDS_A_SESSION_THAT_STANDS = frozenset(
-    {MailKind.BOOKING_CONFIRMED, MailKind.WAITLIST_JOINED, MailKind.WAITLIST_PROMOTED, MailKind.SESSION_MOVED}
-)
+_NEEDS_A_SESSION_THAT_STANDS = frozenset({*FIRST_WORDS, MailKind.OFFER_EXPIRED, MailKind.SESSION_MOVED})
+
+
+_KINDS: dict[type[BookingEvent], MailKind] = {
+    BookingConfirmed: MailKind.BOOKING_CONFIRMED,
+    WaitlistJoined: MailKind.WAITLIST_JOINED,
+    WaitlistPromoted: MailKind.WAITLIST_PROMOTED,
+    SeatOfferMade: MailKind.OFFER_MADE,
+    SeatOfferAccepted: MailKind.OFFER_ACCEPTED,
+    SeatOfferExpired: MailKind.OFFER_EXPIRED,
+}
 
 
 def kind_for(event: BookingEvent) -> MailKind | None:
-    """The mail that a fact of booking calls for. Who leaves the queue sees it on the page, and gets none."""
-    match event:
-        case BookingConfirmed():
-            return MailKind.BOOKING_CONFIRMED
-        case WaitlistJoined():
-            return MailKind.WAITLIST_JOINED
-        case WaitlistPromoted():
-            return MailKind.WAITLIST_PROMOTED
-        case BookingCancelled():
-            return MailKind.BOOKING_CANCELLED if event.state in _CANCELLED_BY_AGENT else MailKind.CANCELLED_BY_LAB
-        case WaitlistLeft():
-            return MailKind.WAITLIST_CLOSED if event.state is BookingState.CLOSED else None
-        case _:
-            return None
+    """The mail that a fact of booking calls for. Who leaves the queue, or declines a seat, sees it on the page and gets none."""
+    if isinstance(event, BookingCancelled):
+        return MailKind.BOOKING_CANCELLED if event.state in _CANCELLED_BY_AGENT else MailKind.CANCELLED_BY_LAB
+    if isinstance(event, WaitlistLeft):
+        return MailKind.WAITLIST_CLOSED if event.state is BookingState.CLOSED else None
+    return _KINDS.get(type(event))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,8 @@ class Known:
     seat_elsewhere: bool = False
     """The agent has a newer booking of the same session, with a seat."""
     before: Before | None = None
+    offered: bool = False
+    """A mail offers, or offered, a seat of this booking."""
 
 
 def reason_to_drop(kind: MailKind, known: Known) -> str | None:
@@ -117,13 +134,18 @@ def reason_to_drop(kind: MailKind, known: Known) -> str | None:
         return f"the booking is {known.booking} by now"
     if kind in _NEEDS_A_SESSION_THAT_STANDS and known.session.status == "cancelled":
         return "the session is cancelled, and another mail says so"
+    if kind is MailKind.WAITLIST_JOINED and known.offered:
+        return "a seat is offered, and another mail says so"
     if kind is MailKind.BOOKING_CANCELLED and known.seat_elsewhere:
         return "the agent has booked again"  # a late CANCEL would wipe the new seat out of the calendar
-    if kind is MailKind.SESSION_MOVED:
-        if known.to_be_told or known.told >= known.session.version:
-            return "another mail told of this change"
-        if known.before is not None and not moved(known.before, known.session):
-            return "the session is back where it was"
+    return _reason_not_to_tell_of_a_move(known) if kind is MailKind.SESSION_MOVED else None
+
+
+def _reason_not_to_tell_of_a_move(known: Known) -> str | None:
+    if known.to_be_told or known.told >= known.session.version:
+        return "another mail told of this change"
+    if known.before is not None and not moved(known.before, known.session):
+        return "the session is back where it was"
     return None
 
 

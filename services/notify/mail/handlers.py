@@ -14,7 +14,18 @@ from services.notify.mail.store import NewMail, key_of
 from shared import telemetry
 from shared.bus import Caller
 from shared.consumers import Consumers, Received
-from shared.contracts.booking import BookingCancelled, BookingConfirmed, BookingEvent, WaitlistJoined, WaitlistLeft, WaitlistPromoted
+from shared.contracts.booking import (
+    BookingCancelled,
+    BookingConfirmed,
+    BookingEvent,
+    SeatOfferAccepted,
+    SeatOfferDeclined,
+    SeatOfferExpired,
+    SeatOfferMade,
+    WaitlistJoined,
+    WaitlistLeft,
+    WaitlistPromoted,
+)
 from shared.contracts.catalog import SessionCancelled, SessionRescheduled, SessionScheduled
 from shared.contracts.notify import Delivery, DeliveryList, ListDeliveries, ResolveDelivery
 from shared.contracts.projects import ApplicationDecided, ApplicationSubmitted, EngagementClosed, EngagementStarted
@@ -26,7 +37,19 @@ requests = Requests()
 events = Consumers()
 
 
-@events.batch("notify-bookings", BookingConfirmed, BookingCancelled, WaitlistJoined, WaitlistLeft, WaitlistPromoted, largest=500)
+@events.batch(
+    "notify-bookings",
+    BookingConfirmed,
+    BookingCancelled,
+    WaitlistJoined,
+    WaitlistLeft,
+    WaitlistPromoted,
+    SeatOfferMade,
+    SeatOfferAccepted,
+    SeatOfferDeclined,
+    SeatOfferExpired,
+    largest=500,
+)
 async def follow_bookings(batch: Sequence[Received[BookingEvent]], tx: AsyncConnection) -> None:
     await store.follow_bookings(tx, [received.event for received in batch])
     await store.write(tx, (mail for received in batch if (mail := _about_booking(received))))
@@ -37,6 +60,7 @@ def _about_booking(received: Received[BookingEvent]) -> NewMail | None:
     if (kind := kind_for(event)) is None:
         return None
     details = {name: value for name in ("rank", "reason") if (value := getattr(event, name, None))}
+    details |= {name: value.isoformat() for name in ("deadline", "priority_until") if (value := getattr(event, name, None))}
     return NewMail(
         key=key_of("booking", event.booking_id, event.version, event.agent_id),
         kind=kind,

@@ -5,16 +5,20 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
+from pydantic import SecretStr
 
 from services.notify.mail import dates
 from services.notify.mail.domain import MailKind
 from shared.contracts.catalog import DeliveryMode, Period, SessionState, VenueSheet
+from shared.links import Link, Purpose
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -33,14 +37,21 @@ class Links:
     home: str
     bookings: str
     project: str
+    secret: SecretStr
+    """Signs what can be answered without a sign-in; without it, mails lead to pages that ask for one."""
 
     @classmethod
-    def of(cls, portal_url: str) -> Links:
+    def of(cls, portal_url: str, secret: SecretStr) -> Links:
         home = portal_url.rstrip("/")
-        return cls(home=f"{home}/", bookings=f"{home}/mes-inscriptions", project=f"{home}/mon-projet")
+        return cls(home=f"{home}/", bookings=f"{home}/mes-inscriptions", project=f"{home}/mon-projet", secret=secret)
 
     def session(self, session_id: object) -> str:
         return f"{self.home}seances/{session_id}"
+
+    def answer(self, purpose: Purpose, booking_id: UUID, agent_id: UUID, until: datetime) -> str | None:
+        """A page that asks the reader to confirm, once, before then (K5)."""
+        token = Link(purpose, booking_id, agent_id, until).sign(self.secret)
+        return token and f"{self.home}reponse/{token}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +120,7 @@ def _environment(*, html: bool) -> Environment:
     environment.filters["wrapped"] = _wrapped
     environment.filters["day"] = dates.long_day
     environment.filters["plain_day"] = dates.plain_day
+    environment.filters["moment"] = dates.said
     return environment
 
 

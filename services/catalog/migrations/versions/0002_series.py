@@ -42,6 +42,7 @@ create table series_date (
     reason text,
     activity_id uuid references activity,
     venue_id uuid references venue,
+    opens_at timestamptz,
     session_id uuid references session,
     applied_version integer check (applied_version > 0),
     primary key (series_id, grid_index),

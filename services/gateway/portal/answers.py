@@ -1,0 +1,148 @@
+"""Saying yes or no to a seat: by the buttons of « Mes inscriptions », or by the signed link of a mail, which needs no sign-in (K5).
+
+Opening a link changes nothing, since mail scanners open them all; the form on its page does. What became of the booking is booking's to
+say, so a link that has served says so and does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from services.gateway.desk import desk_of
+from services.gateway.portal import wording
+from services.gateway.portal.asking import patiently
+from services.gateway.portal.bookings import booking_id_of, signed_in_visit
+from services.gateway.portal.visit import Visit, refused, visit_of
+from services.gateway.programme import queries
+from services.gateway.web.problems import headers_of
+from shared import clock
+from shared.bus import Caller
+from shared.contracts.booking import AcceptOffer, Booking, BookingState, CancelBooking, DeclineOffer, GetBooking
+from shared.contracts.messages import Request as Order
+from shared.errors import Refused
+from shared.links import Link, Purpose, read_link
+
+PATHS: Mapping[str, type[AcceptOffer | DeclineOffer]] = {"accepter": AcceptOffer, "decliner": DeclineOffer}
+ORDERS: Mapping[Purpose, type[AcceptOffer | DeclineOffer | CancelBooking]] = {
+    Purpose.ACCEPT_OFFER: AcceptOffer,
+    Purpose.DECLINE_OFFER: DeclineOffer,
+    Purpose.GIVE_BACK: CancelBooking,
+}
+AWAY = frozenset({"unavailable", "busy", "deadline_exceeded", "booking_unknown"})
+
+
+class LinkInvalid(Refused):
+    code, status = "link_invalid", 404
+    title = "Ce lien n'est pas valable : vérifiez qu'il est entier, ou connectez-vous pour répondre dans « Mes inscriptions »."
+
+
+class LinkExpired(Refused):
+    code, status = "link_expired", 410
+    title = "Ce lien a expiré."
+
+
+# --- signed in -----------------------------------------------------------------------------------------------------------------------
+
+
+async def answer_offer(request: Request) -> Response:
+    """The two buttons of « Mes inscriptions »; what became of it is said there."""
+    visit, principal = await signed_in_visit(request)
+    order = PATHS[request.url.path.rpartition("/")[2]](booking_id=booking_id_of(request))
+    try:
+        booking = await patiently(lambda each: visit.desk.bus.ask(order, each), principal.caller())
+    except Refused as refusal:
+        if refusal.code in AWAY:
+            raise
+        await visit.say("error", _refused_in_words(refusal))
+    else:
+        await visit.say("success", wording.answered(booking))
+    return RedirectResponse("/mes-inscriptions", 303)
+
+
+# --- by a link -----------------------------------------------------------------------------------------------------------------------
+
+
+async def ask_to_answer(request: Request) -> Response:
+    visit, link = await visit_of(request), _link_of(request)
+    return await _page(visit, link, await _booking(visit, link))
+
+
+async def answer_by_link(request: Request) -> Response:
+    visit, link = await visit_of(request), _link_of(request)
+    if link.purpose is Purpose.GIVE_BACK and link.expires_at <= clock.now():
+        raise LinkExpired(f"it was for booking {link.booking_id}")
+    order: Order[Booking] = ORDERS[link.purpose](booking_id=link.booking_id)
+    try:
+        booking = await patiently(lambda each: visit.desk.bus.ask(order, each), _speaker(link))
+    except Refused as refusal:
+        if refusal.code in AWAY:
+            raise
+        response = await _page(visit, link, await _booking(visit, link), refusal=refusal, status=refusal.status)
+        response.headers.update(headers_of(refusal))
+        return response
+    return await _page(visit, link, booking, done=wording.answered(booking))
+
+
+def _link_of(request: Request) -> Link:
+    token = str(request.path_params["token"])
+    if (link := read_link(token, desk_of(request).settings.link_secret)) is None:
+        raise LinkInvalid("not signed by us")
+    return link
+
+
+def _speaker(link: Link) -> Caller:
+    """The agent whom the mail was written to: that the link came to them is what the signature stands for."""
+    return Caller(str(link.agent_id), frozenset({"agent"}))
+
+
+async def _booking(visit: Visit, link: Link) -> Booking:
+    return await visit.desk.bus.ask(GetBooking(booking_id=link.booking_id), _speaker(link))
+
+
+async def _page(
+    visit: Visit, link: Link, booking: Booking, *, done: str | None = None, refusal: Refused | None = None, status: int = 200
+) -> Response:
+    async with visit.desk.database.connect() as connection:
+        listed = (await queries.read_sessions(connection, [booking.session_id])).get(booking.session_id)
+    late = link.expires_at <= clock.now()
+    values: dict[str, Any] = {
+        "booking": booking,
+        "listed": listed,
+        "purpose": link.purpose.name,
+        "open": done is None and refusal is None and not late and _awaits(link, booking),
+        "late": late,
+        "done": done,
+        "flashes": [refused(refusal)] if refusal else [],
+        "rank_again": refusal.members.get("rank") if refusal else None,
+    }
+    if late and done is None and refusal is None:
+        status = LinkExpired.status
+    response = visit.page("answer.html", status=status, **values)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _awaits(link: Link, booking: Booking) -> bool:
+    """Whether there is still something to say yes or no to."""
+    if link.purpose is Purpose.GIVE_BACK:
+        return booking.state is BookingState.CONFIRMED
+    return wording.is_offered(booking)
+
+
+def _refused_in_words(refusal: Refused) -> str:
+    rank = refusal.members.get("rank")
+    if refusal.code != "offer_expired" or rank is None:
+        return refusal.title
+    return f"{refusal.title} {wording.rank_again(rank)}"
+
+
+routes = [
+    *(Route(f"/mes-inscriptions/{{booking_id}}/{answer}", answer_offer, methods=["POST"]) for answer in PATHS),
+    Route("/reponse/{token}", ask_to_answer),
+    Route("/reponse/{token}", answer_by_link, methods=["POST"]),
+]

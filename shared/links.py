@@ -1,0 +1,65 @@
+"""Signed links that a mail carries (K5): who may do what about which booking, and until when. Nothing is stored for them.
+
+Whoever writes the mail signs, the gateway checks. That a link serves once is not their business: the owning service knows what became of
+the booking. Without a secret no link is made and none is believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import struct
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from uuid import UUID
+
+from pydantic import SecretStr
+
+_LAYOUT = struct.Struct(">c16s16sQ")
+_WHAT_FOR = b"labo-mail-link-1"  # the secret signs nothing else that could be taken for a link
+
+
+class Purpose(Enum):
+    ACCEPT_OFFER = b"a"
+    DECLINE_OFFER = b"d"
+    GIVE_BACK = b"g"
+    """Of a seat that the queue gave without asking (W2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """`expires_at` is domain time, as the deadline it stands for."""
+
+    purpose: Purpose
+    booking_id: UUID
+    agent_id: UUID
+    expires_at: datetime
+
+    def sign(self, secret: SecretStr) -> str | None:
+        """What stands in the address; None without a secret."""
+        if not secret.get_secret_value():
+            return None
+        seconds = math.ceil(self.expires_at.timestamp())
+        said = _LAYOUT.pack(self.purpose.value, self.booking_id.bytes, self.agent_id.bytes, seconds)
+        return urlsafe_b64encode(said + _signature(said, secret)).decode().rstrip("=")
+
+
+def read_link(token: str, secret: SecretStr) -> Link | None:
+    """The link that was signed, whatever its age; None for anything else."""
+    try:
+        content = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
+    except (Error, ValueError):
+        return None
+    said, signature = content[: _LAYOUT.size], content[_LAYOUT.size :]
+    if not secret.get_secret_value() or not hmac.compare_digest(signature, _signature(said, secret)):
+        return None
+    purpose, booking_id, agent_id, seconds = _LAYOUT.unpack(said)
+    return Link(Purpose(purpose), UUID(bytes=booking_id), UUID(bytes=agent_id), datetime.fromtimestamp(seconds, UTC))
+
+
+def _signature(said: bytes, secret: SecretStr) -> bytes:
+    return hmac.digest(secret.get_secret_value().encode(), _WHAT_FOR + said, hashlib.sha256)
