@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import random
 import signal
@@ -19,6 +20,9 @@ from deploy.unprivileged import Account, SetupError
 
 HOST = "127.0.0.1"
 LOG_LIMIT = 20 * 2**20
+FIRST_PORT, SLICES, SLICE = 15_000, 50, 340
+
+_turn = itertools.count(random.SystemRandom().randrange(SLICE))
 
 
 class PortTaken(SetupError):
@@ -26,12 +30,16 @@ class PortTaken(SetupError):
 
 
 def free_port() -> int:
-    """A port nobody listens on, below those that the system gives to outgoing connections, so that a restart finds it free."""
-    for _ in range(200):
-        port = random.SystemRandom().randrange(15_000, 32_000)
+    """A port nobody listens on, below those that the system gives to outgoing connections, so that a restart finds it free.
+
+    It is bound only later, so no two who ask at the same time may get the same: a process goes round a slice of its own.
+    """
+    first = FIRST_PORT + os.getpid() % SLICES * SLICE
+    for _ in range(SLICE):
+        port = first + next(_turn) % SLICE
         if not is_taken(port):
             return port
-    raise SetupError("no free port was found between 15000 and 32000")
+    raise SetupError(f"no free port was found between {first} and {first + SLICE - 1}")
 
 
 def is_taken(port: int) -> bool:
@@ -88,7 +96,7 @@ class Child:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self, within: float = 30.0) -> None:
+    def start(self, within: float = 90.0) -> None:
         """Start, or start again after a death, and wait until it serves. Nothing happens when it already does."""
         deadline = time.monotonic() + within
         while not self.running:

@@ -108,17 +108,18 @@ class Relay:
     # --- leading -----------------------------------------------------------------------------------------------------------------
 
     async def _lead(self) -> None:
-        leader = await self._database.raw_connection(idle_session_timeout=LEASE, statement_timeout="60s")
-        # Marks have a connection of their own, since reading and marking take Postgres as long as publishing takes us. They need no
-        # fsync: a lost mark is a duplicate that its id removes.
-        marker = await self._database.raw_connection(statement_timeout="60s", synchronous_commit="off")
+        connections: list[Leader] = []
         subscriptions: list[Subscription] = []
         try:
+            connections.append(leader := await self._database.raw_connection(idle_session_timeout=LEASE, statement_timeout="60s"))
             if not await leader.fetchval("select pg_try_advisory_lock(hashtext('labo.relay'), hashtext(current_schema()))"):
                 if self._wake.is_set():  # this replica committed something: tell the leader, at most once per round
                     self._wake.clear()
                     await self._bus.client.publish(f"relay.{self._bus.service}.wake")
                 raise NotLeading
+            # Marks have a connection of their own, since reading and marking take Postgres as long as publishing takes us. They need
+            # no fsync: a lost mark is a duplicate that its id removes.
+            connections.append(marker := await self._database.raw_connection(statement_timeout="60s", synchronous_commit="off"))
             self._forget()
             self._inbox = self._bus.client.new_inbox()
             subscriptions.append(await self._bus.client.subscribe(f"{self._inbox}.*", cb=self._acknowledged))
@@ -129,8 +130,8 @@ class Relay:
             faults.point("relay.leads")
             await self._publish_for_ever(leader, marker)
         finally:
-            leader.terminate()
-            marker.terminate()
+            for connection in connections:
+                connection.terminate()
             if self._marking is not None:
                 self._marking.cancel()
                 await asyncio.gather(self._marking, return_exceptions=True)

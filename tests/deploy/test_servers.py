@@ -181,6 +181,10 @@ def test_a_second_stack_on_the_same_folder_is_told_so_and_the_first_lives_on(clu
     assert cluster.ready()
 
 
+def test_ports_that_are_asked_for_together_are_not_the_same() -> None:
+    assert len({free_port() for _ in range(100)}) == 100
+
+
 @pytest.mark.parametrize("kind", ["postgres", "nats"])
 def test_a_port_that_is_taken_is_named(folder: Path, kind: str) -> None:
     port = free_port()

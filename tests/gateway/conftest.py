@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from pydantic import SecretStr
 from werkzeug.serving import make_server
 
 from deploy.agents import Agent, read_agents
+from deploy.child import free_port
 from services.booking.app import seats
 from services.catalog.activities import handlers as activities
 from services.catalog.series import handlers as series
@@ -58,12 +58,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The mock provider's own use of authlib, on its thread, is not ours to mend."""
     for item in items:
         item.add_marker(pytest.mark.filterwarnings("ignore:get_jwt_config:DeprecationWarning"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
+from deploy.child import free_port
 from services.gateway.web.application import build
 from shared import clock
 from shared.bus import Caller
@@ -18,7 +19,7 @@ from shared.contracts.catalog import ActivityType, CancelSession, RescheduleSess
 from shared.contracts.projects import SubmitApplication
 from shared.database import Database
 from shared.service import Context
-from tests.gateway.conftest import ALICE, BOB, OPERATOR, OTHERS, House, add_session, free_port
+from tests.gateway.conftest import ALICE, BOB, OPERATOR, OTHERS, House, add_session
 from tests.gateway.given import refusal
 
 Eventually = Callable[..., Awaitable[Any]]

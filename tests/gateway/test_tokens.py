@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from deploy.child import free_port
 from services.gateway.directory.domain import AgentUnknown
 from services.gateway.login import store, tokens
 from services.gateway.login.handlers import NotInProduction, issue_demo_token
@@ -17,7 +18,7 @@ from shared.bus import Caller
 from shared.contracts.gateway import IssueDemoToken
 from shared.database import Database, is_infrastructure
 from shared.errors import NotAllowed
-from tests.gateway.conftest import ALICE, OPERATOR, OTHERS, House, free_port
+from tests.gateway.conftest import ALICE, OPERATOR, OTHERS, House
 from tests.gateway.given import refusal
 
 PRIVATE = ["/me", "/me/bookings", "/me/projects", f"/bookings/{UUID(int=1)}"]

@@ -19,17 +19,12 @@ import pytest
 from nats.aio.client import Client
 
 from deploy import topology
+from deploy.child import free_port
 from deploy.embedded import NatsServer
 from shared.settings import Settings
 from tests.conftest import PASSWORDS, TOPOLOGY, eventually
 
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass
