@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_FLUSH_TIMEOUT, Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import OutboundBufferLimitError
@@ -67,11 +67,24 @@ class Caller:
         return headers | {name: value for name, value in optional.items() if value}
 
 
+class OrderedClient(Client):
+    """A client whose `flush` means what it says.
+
+    That of nats-py 2.16 writes its PING before what still waits to be written, so the PONG proves nothing: a subscription that drained
+    stopped listening while the server went on sending, and requests were lost.
+    """
+
+    async def flush(self, timeout: float = DEFAULT_FLUSH_TIMEOUT) -> None:
+        async with asyncio.timeout(timeout):
+            await self._flush_pending(force_flush=True)
+            await super().flush(timeout)  # pyright: ignore[reportArgumentType] - seconds, floats included
+
+
 @dataclass
 class Bus:
     """A NATS connection that reconnects for ever, never buffers what it cannot send, and ends the process when it is closed for good."""
 
-    client: Client
+    client: OrderedClient
     service: str
     on_reconnect: list[Callable[[], Awaitable[None] | None]] = field(default_factory=list[Callable[[], Awaitable[None] | None]])
     _inbox: str = ""
@@ -82,7 +95,7 @@ class Bus:
     @classmethod
     async def connect(cls, settings: Settings, *, user: str | None = None, on_closed: Callable[[], None] | None = None) -> Bus:
         """Connect as the service's user. Raises what nats-py raises when the server is away or refuses the password."""
-        bus = cls(client=Client(), service=user or settings.service)
+        bus = cls(client=OrderedClient(), service=user or settings.service)
 
         async def reconnected() -> None:
             log.info("nats_reconnected")
@@ -163,7 +176,7 @@ class Bus:
     async def round_trip(self) -> bool:
         """True when the server answered a ping just now. Connected flags alone still said yes with NATS paused or cut off."""
         try:
-            await self.client.flush(timeout=ROUND_TRIP_SECONDS)  # pyright: ignore[reportArgumentType] - seconds, floats included
+            await self.client.flush(timeout=ROUND_TRIP_SECONDS)
         except (TimeoutError, NatsError):
             return False
         return self.client.is_connected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -382,6 +383,19 @@ async def test_a_rolling_restart_loses_no_request(kernel: Kernel) -> None:
     replies = await asyncio.gather(*asking)
 
     assert len(replies) == 200
+
+
+async def test_a_flush_comes_after_what_was_written_before(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise its answer proves nothing, and a subscription that drains loses what the server still sends."""
+    client, written = (await kernel.bus("booking")).client, list[bytes]()
+    transport: Any = client._transport
+    monkeypatch.setattr(transport, "write", lambda data, write=transport.write: (written.append(data), write(data)))
+    monkeypatch.setattr(transport, "writelines", lambda lines, write=transport.writelines: (written.extend(lines), write(lines)))
+
+    await client.subscribe("relay.booking.wake")
+    await client.flush()
+
+    assert [data.split()[0] for data in written] == [b"SUB", b"PING"]
 
 
 async def test_without_a_broker_asking_fails_at_once_and_works_again_after(kernel: Kernel, nats: NatsServer) -> None:
