@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.catalog.activities import handlers as activities
+from services.catalog.agreements import handlers as agreements
 from services.catalog.changes import handlers as changes
 from services.catalog.series import handlers as series
 from shared.service import Service, run
@@ -10,7 +11,9 @@ from shared.settings import Settings
 
 
 def main() -> None:
-    service = Service("catalog", requests=[activities.requests, series.requests, changes.requests], events=[changes.events])
+    service = Service(
+        "catalog", requests=[activities.requests, series.requests, changes.requests], events=[changes.events, agreements.events]
+    )
     run(service, Settings(service="catalog"))
 
 

@@ -86,6 +86,8 @@ class SessionState(Message):
     """From when newcomers are refused, such as the date agreed with a host; otherwise what its kind has by rule (B6)."""
     series_id: UUID | None = None
     """The series that it is a date of; the first one, where series continue each other."""
+    private: bool = False
+    """True when it was made for one group, as agreed with it: it is no part of the public programme."""
 
     @property
     def starts_at(self) -> datetime:
@@ -153,6 +155,18 @@ class SessionCancelled(Event):
     session: SessionState
     reason: str
     """Why, in French for the people who would have come."""
+
+
+class PrivateSessionRefused(Event):
+    """A private session that was agreed could not be made; it never existed, and nothing else will be said of this id."""
+
+    subject: ClassVar[str] = "evt.catalog.private_session_refused.v1"
+    aggregate: ClassVar[str] = "session"
+    session_id: UUID
+    code: str
+    """Of the refusal, such as `venue_taken` or `venue_closed`."""
+    reason: str
+    """The refusal's title, in French."""
 
 
 # --- requests ------------------------------------------------------------------------------------------------------------------------
@@ -226,6 +240,8 @@ class ScheduleSession(Request[SessionState]):
     """When agents may book; six weeks before when left out (B6)."""
     closes_at: AwareDatetime | None = None
     """From when newcomers are refused; what its kind has by rule when left out (B6)."""
+    private: bool = False
+    """For one group only: not shown in the public programme."""
 
 
 class RescheduleSession(Request[SessionState]):
@@ -264,7 +280,10 @@ class SessionList(Message):
 
 
 class ListSessions(Request[SessionList]):
-    """Sessions that start at or after `starts_after`, oldest first, at most `limit`; go on with `next_cursor`. Refuses `cursor_invalid`."""
+    """Sessions of the public programme that start at or after `starts_after`, oldest first, at most `limit`; go on with `next_cursor`.
+
+    Refuses `cursor_invalid`.
+    """
 
     subject: ClassVar[str] = "rpc.catalog.list_sessions.v1"
     starts_after: AwareDatetime | None = None

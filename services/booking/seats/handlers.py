@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
-from holidays import country_holidays
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.booking.deadlines.domain import Milestones
+from services.booking.deadlines.france import is_holiday
 from services.booking.priority import store as priority
 from services.booking.priority.store import Token
 from services.booking.seats import domain, queries, store
@@ -49,8 +50,6 @@ OFFER_EXPIRES = "offer_expires"
 
 ANNOUNCING_SECONDS = 0.5
 ANNOUNCED_AT_ONCE = 100  # counters are an estimate for lists: under a rush they lag a little rather than fill the outbox
-
-_FRENCH_HOLIDAYS = country_holidays("FR")
 
 
 # --- orders -----------------------------------------------------------------------------------------------------------
@@ -182,7 +181,7 @@ async def follow_session(received: Received[SessionScheduled | SessionReschedule
     An effect, not a projection: it decides and tells. `Session.follow` is what ignores old versions.
     """
     catalog = received.event.session
-    milestones = Milestones.of(catalog, _is_holiday)
+    milestones = Milestones.of(catalog, is_holiday)
     session = await store.lock_session(tx, catalog.session_id) or await store.open_session(tx, catalog, milestones)
     if not session.follow(catalog, milestones):
         return
@@ -209,6 +208,24 @@ async def _bring_offers_forward(tx: AsyncConnection, session: Session, now: date
     offered = await store.offered_bookings(tx, session)
     facts = (session.bring_forward(booking, booking.offer, now) for booking in offered if booking.offer)
     return [fact for fact in facts if fact is not None]
+
+
+# --- what other concepts of booking ask -------------------------------------------------------------------------------
+
+
+async def seat_for(tx: AsyncConnection, session_id: UUID, agent_id: UUID, cause: Causing) -> None:
+    """The seat of whom a private session was made for, within the caller's transaction: it is closed to everybody else (B6).
+
+    Raises `session_not_ready` while catalog's word has not reached the seats, and is asked again.
+    """
+    if (session := await store.lock_session(tx, session_id)) is None:
+        raise SessionNotReady(f"session {session_id}")
+    if session.status == "cancelled":
+        return
+    session.milestones = replace(session.milestones, opens_at=None, closes_at=session.starts_at)
+    fact = session.book(outbox.uuid7(), agent_id, None, clock.now())
+    await store.record(tx, {session_id: session}, [fact])
+    await outbox.record(tx, fact, cause=cause)
 
 
 # --- what booking says of itself --------------------------------------------------------------------------------------
@@ -253,7 +270,7 @@ async def _lock_place(tx: AsyncConnection, booking_id: UUID, caller: Caller) -> 
 async def _serve_queue(tx: AsyncConnection, session: Session, because: str, now: datetime) -> list[Change]:
     number = session.servable(now)
     heads = await store.heads(tx, session, number) if number else []
-    return [session.serve(head, rank, because, now, _is_holiday) for rank, head in enumerate(heads, start=1)]
+    return [session.serve(head, rank, because, now, is_holiday) for rank, head in enumerate(heads, start=1)]
 
 
 async def _record(tx: AsyncConnection, session: Session, facts: Sequence[Change], cause: Causing) -> None:
@@ -268,7 +285,3 @@ async def _record(tx: AsyncConnection, session: Session, facts: Sequence[Change]
 
 def _acts_for(caller: Caller, agent_id: UUID) -> bool:
     return caller.is_agent(agent_id) or caller.has("operator", "lab_team")
-
-
-def _is_holiday(day: date) -> bool:
-    return day in _FRENCH_HOLIDAYS

@@ -166,6 +166,7 @@ def schedule(request: ScheduleSession, activity: Activity, venue: Venue | None, 
         status="scheduled",
         opens_at=request.opens_at,
         closes_at=request.closes_at,
+        private=request.private,
     )
     _check_seats(session)
     _check_place(session, venue)

@@ -26,6 +26,7 @@ _STATE = """
         'capacity', session.capacity, 'remote_capacity', session.remote_capacity, 'quorum', session.quorum,
         'status', session.status, 'cancellation_reason', session.cancellation_reason,
         'opens_at', session.asked -> 'opens_at', 'closes_at', session.asked -> 'closes_at',
+        'private', coalesce(session.asked -> 'private', 'false'),
         'series_id', (select root_id from series_date where series_date.session_id = session.session_id)
     ) as text)
 """
@@ -47,6 +48,7 @@ _LIST_SESSIONS = text(
          left join venue on venue.venue_id = session.venue_id
     where first.position = 1
       and activity.status = 'published'
+      and not coalesce(cast(session.asked ->> 'private' as boolean), false)
       and (cast(:activity_type as text) is null or activity.activity_type = :activity_type)
       and first.starts_at >= coalesce(cast(:starts_after as timestamptz), '-infinity')
       and (first.starts_at, first.session_id) > (coalesce(cast(:cursor_at as timestamptz), '-infinity'), cast(:cursor_id as uuid))

@@ -47,6 +47,7 @@ _COLUMNS = "state, coalesce(description, '') as description, coalesce(held, 0) a
 _FREE = "(status = 'scheduled' and coalesce(waiting, 0) = 0 and capacity > coalesce(held, 0))"
 _MATCHING = """
     starts_at >= :since
+    and not coalesce(cast(state ->> 'private' as boolean), false)
     and (cast(:activity_type as text) is null or activity_type = :activity_type)
     and (cast(:delivery_mode as text) is null or delivery_mode = :delivery_mode)
     and (cast(:department as text) is null or department = :department)
