@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError
 from pydantic import SecretStr
@@ -22,7 +21,7 @@ from deploy.embedded import ADMIN_ROLE
 from deploy.installation import Installation, Running
 from deploy.migrate import engine_of
 from deploy.unprivileged import SetupError
-from shared.bus import Bus, connection_options
+from shared.bus import Bus, OrderedClient, connection_options
 from shared.database import is_infrastructure
 from shared.settings import Settings
 
@@ -66,9 +65,9 @@ class Target:
             await engine.dispose()
 
     @asynccontextmanager
-    async def nats(self, user: str = OPERATOR) -> AsyncGenerator[Client]:
+    async def nats(self, user: str = OPERATOR) -> AsyncGenerator[OrderedClient]:
         settings = self.settings(user)
-        client = Client()
+        client = OrderedClient()
         try:
             options: dict[str, Any] = connection_options(settings, user) | {"allow_reconnect": False, "disconnected_cb": None}
             await client.connect(**options)
