@@ -96,6 +96,10 @@ class Secrets:
         secret = self._password("gateway", "labo_link_secret")
         return self._password("notify", "labo_link_secret", secret)
 
+    def certificates(self) -> str:
+        """What the gateway signs attendance certificates with: whoever loses it can print none that verify as the former ones do."""
+        return self._password("gateway", "labo_certificate_key", secrets.token_urlsafe(32))
+
     def all_nats(self) -> dict[str, str]:
         return {user: self.nats(user) for user in NATS_USERS}
 

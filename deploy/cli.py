@@ -17,6 +17,7 @@ from deploy import status as state
 from deploy.accounts import TOPOLOGY
 from deploy.agents import read_agents
 from deploy.asking import OPERATOR, AsJson, console, on_bus, on_database, print_json, run
+from deploy.certificates import certificates_app
 from deploy.cli_kept import letters_app, mails_app, outbox_app, timers_app
 from deploy.embedded import ADMIN_ROLE
 from deploy.target import Target, find
@@ -40,6 +41,7 @@ app.add_typer(letters_app, name="dead-letters")
 app.add_typer(outbox_app, name="outbox")
 app.add_typer(timers_app, name="timers")
 app.add_typer(mails_app, name="mails")
+app.add_typer(certificates_app, name="certificates")
 clock_app = group("clock", "The demonstration's clock. Refused in production.")
 demo_app = group("demo", "The demonstration programme and its people.")
 topology_app = group("topology", "Streams and durables of topology.yml.")

@@ -24,6 +24,7 @@ def companions(installation: Installation, ports: Ports) -> Sequence[Program]:
     secrets = installation.secrets
     secrets.oidc_client()
     secrets.links()
+    secrets.certificates()
     watch = {
         "LABO_ENVIRONMENT": "embedded",
         "LABO_NATS_URL": f"nats://{HOST}:{ports.nats}",

@@ -28,6 +28,12 @@ class Purpose(Enum):
     DECLINE_OFFER = b"d"
     GIVE_BACK = b"g"
     """Of a seat that the queue gave without asking (W2)."""
+    SHOW_ONESELF = b"p"
+    """The agent's own code at the door: it says who somebody is, and nothing of where they are."""
+    FETCH_CERTIFICATE = b"c"
+    """The valid attendance certificate of a booking, whichever it is by then."""
+    KEEP_SHEET = b"e"
+    """Of attendance: `booking_id` holds the session, `agent_id` whoever keeps its sheet (A1)."""
 
 
 @dataclass(frozen=True, slots=True)

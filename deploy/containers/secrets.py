@@ -33,6 +33,7 @@ def make(folder: Path) -> None:
     secrets.postgres(ADMIN_ROLE)
     secrets.oidc_client()
     secrets.links()
+    secrets.certificates()
     accounts = folder / "accounts.conf"
     accounts.unlink(missing_ok=True)  # made anew: durables and their rights change with a release
     accounts.write_text(configuration(Topology.read(), secrets.all_nats()) + "\n")

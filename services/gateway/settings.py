@@ -33,6 +33,8 @@ class GatewaySettings(Settings):
 
     link_secret: SecretStr = SecretStr("")
     """Checks the links that notify signs; it has the same. Without it, no link is believed."""
+    certificate_key: SecretStr = SecretStr("")
+    """Signs attendance certificates: 32 random bytes in base64url, kept as long as they shall verify. Without it, none is printed."""
     session_hours: float = Field(default=12, gt=0)
     """As long as at ProConnect (S1)."""
     requests_per_minute: int = Field(default=600, ge=0)

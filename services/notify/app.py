@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from services.notify.attendance import handlers as attendance
 from services.notify.mail import handlers, sender
 from services.notify.settings import NotifySettings
 from shared.service import Service, run
 
 
 def main() -> None:
-    service = Service("notify", requests=[handlers.requests], events=[handlers.events], background=[sender.send_mails])
+    service = Service("notify", requests=[handlers.requests], events=[handlers.events, attendance.events], background=[sender.send_mails])
     run(service, NotifySettings())
 
 

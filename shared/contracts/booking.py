@@ -41,6 +41,17 @@ class OfferState(StrEnum):
     """Ended with the session (W7)."""
 
 
+class AttendanceOutcome(StrEnum):
+    """What became of a seat once its session is over (N2)."""
+
+    ATTENDED = "attended"
+    ABSENT = "absent"
+    """Only if the sheet was closed and the agent is not on it."""
+    EXCUSED = "excused"
+    UNKNOWN = "unknown"
+    """The sheet was never closed: nobody can say, and it counts as nothing."""
+
+
 class SeatOffer(Message):
     """A seat held for somebody who waits. While it is `offered`, the booking's own state is still `waiting`."""
 
@@ -71,6 +82,8 @@ class Booking(Message):
     """The seat that was offered from the queue, if any. A `waiting` booking with an offer that is `offered` awaits the agent's answer."""
     priority: bool = False
     """True when the agent's place in the queue comes first, because the lab had cancelled another session (W1, W7)."""
+    attendance: AttendanceOutcome | None = None
+    """What became of the seat, once it can be said; the `state` stays what it was (N2)."""
 
 
 # --- events, versioned per booking ----------------------------------------------------------------------------------------------------

@@ -24,10 +24,11 @@ CONTRACTS = every_contract()
 DOCUMENT = document(CONTRACTS, Topology.read(), "0.0.0")
 
 
+# Services whose messages would make one module too long to read.
 HOMES = {
     "catalog": ("catalog", "series"),
-    "booking": ("booking", "tailored", "tailored_events", "framing"),
-}  # a service whose messages would make one module too long to read
+    "booking": ("booking", "attendance", "certificates", "tailored", "tailored_events", "framing"),
+}
 PERSONAL = {"email", "mail", "phone", "given_name", "usual_name", "family_name", "first_name", "last_name", "full_name", "siret", "sub"}
 
 

@@ -20,6 +20,8 @@ from werkzeug.serving import make_server
 from deploy.agents import Agent, read_agents
 from deploy.child import free_port
 from services.booking.app import seats
+from services.booking.attendance import handlers as attendance
+from services.booking.certificates import handlers as certificates
 from services.catalog.activities import handlers as activities
 from services.catalog.series import handlers as series
 from services.gateway.app import SERVICE as GATEWAY
@@ -45,11 +47,17 @@ with warnings.catch_warnings():
 SECRET = "secret-of-the-portal"
 OPERATOR = Caller("operator", frozenset({"operator", "lab_team"}))
 ALICE, BOB, *OTHERS = read_agents()
+LAB = next(agent for agent in OTHERS if "operator" in agent.roles)
 COACH = next(agent for agent in OTHERS if "coach" in agent.roles)
 
 NEIGHBOURS = {
     "catalog": Service("catalog", requests=[activities.requests, series.requests]),
-    "booking": Service("booking", requests=[seats.requests], events=[seats.events], background=[seats.announce_availability]),
+    "booking": Service(
+        "booking",
+        requests=[seats.requests, attendance.requests, certificates.requests],
+        events=[seats.events, attendance.events],
+        background=[seats.announce_availability],
+    ),
     "projects": Service("projects", requests=[calls.requests, engagements.requests]),
 }
 
@@ -160,6 +168,7 @@ async def house(settings_for: Callable[..., Settings], monkeypatch: pytest.Monke
         oidc_issuer=f"http://127.0.0.1:{free_port()}",
         oidc_client_secret=SECRET,  # pyright: ignore[reportArgumentType]
         link_secret=SecretStr("what notify and the gateway share"),
+        certificate_key=SecretStr("A" * 43),
     )
     async with AsyncExitStack() as stack:
         database = Database.of(settings)

@@ -14,7 +14,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from deploy.contracts.house import every_refusal
-from services.gateway.api import bookings, openapi, programme
+from services.gateway.api import attendance, bookings, certificates, openapi, programme
 from services.gateway.api.models import BookingItem, Bookings, Me, SessionItem, SessionPage
 from tests.gateway.conftest import ALICE, House, add_session
 
@@ -52,7 +52,7 @@ async def test_it_lists_every_operation_that_is_served(document: dict[str, Any])
     listed = {(method, path) for method, path, _ in operations(document)}
     served = {
         (method.lower(), route.path)
-        for router in (programme.programme, programme.me, bookings.router)
+        for router in (programme.programme, programme.me, bookings.router, attendance.router, certificates.router)
         for route in router.routes
         if isinstance(route, APIRoute)
         for method in route.methods or ()
@@ -82,7 +82,7 @@ async def test_every_operation_says_what_it_refuses_with_codes_that_exist(docume
 
 async def test_private_operations_ask_for_a_token_or_a_session(document: dict[str, Any]) -> None:
     for method, path, operation in operations(document):
-        public = method == "get" and path.startswith("/sessions")
+        public = method == "get" and path.startswith(("/sessions", "/certificates"))
         assert ({} in operation["security"]) is public
         assert {"bearer": []} in operation["security"]
 

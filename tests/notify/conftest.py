@@ -14,6 +14,7 @@ import pytest
 from nats.aio.client import Client
 from sqlalchemy import text
 
+from services.notify.attendance import handlers as attendance
 from services.notify.mail import handlers
 from services.notify.mail.sender import Sender
 from services.notify.settings import NotifySettings
@@ -67,7 +68,7 @@ class Office:
             await self.publishers[event.service()].jetstream().publish(subject, payload, headers=headers, stream=event.stream())
 
     def listen(self) -> None:
-        inlets = [Inlet(consumer, self.database) for consumer in handlers.events.all]
+        inlets = [Inlet(consumer, self.database) for consumer in (*handlers.events.all, *attendance.events.all)]
         listener = Listener(self.settings, self.bus, inlets)
         task = asyncio.create_task(listener.run())
 
@@ -112,7 +113,7 @@ class Office:
 
     async def consumed(self) -> None:
         async def nothing_pending() -> bool:
-            for consumer in handlers.events.all:
+            for consumer in (*handlers.events.all, *attendance.events.all):
                 info = await self.bus.client.jetstream().consumer_info(consumer.stream, consumer.durable)
                 if info.num_pending or info.num_ack_pending:
                     return False

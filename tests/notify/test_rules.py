@@ -9,11 +9,21 @@ from uuid import uuid4
 import pytest
 
 from services.notify.mail import dates
-from services.notify.mail.domain import Before, Known, MailKind, calendar_part, kind_for, moved, pause_before_retry, reason_to_drop
+from services.notify.mail.domain import (
+    ATTENDANCE,
+    Before,
+    Known,
+    MailKind,
+    calendar_part,
+    kind_for,
+    moved,
+    pause_before_retry,
+    reason_to_drop,
+)
 from shared.contracts.booking import BookingState
 from tests.notify.given import FRIDAY, HALL, LIBRARY, THURSDAY, Seat, a_session, changed, period
 
-ABOUT_BOOKINGS = [kind for kind in MailKind if not kind.startswith(("application", "engagement"))]
+ABOUT_BOOKINGS = [kind for kind in MailKind if not kind.startswith(("application", "engagement")) and kind not in ATTENDANCE]
 
 
 @pytest.mark.parametrize(

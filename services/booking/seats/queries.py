@@ -27,7 +27,8 @@ _BOOKING = """
                where ahead.session_id = place.session_id and ahead.state = 'waiting' and ahead.offer_state is null
                  and ahead.priority and not place.priority and ahead.session_sequence > place.session_sequence
            ) end as rank,
-           case when state = 'waiting' and offer_state is null then session.waiting end as waiting
+           case when state = 'waiting' and offer_state is null then session.waiting end as waiting,
+           (select outcome from attendance where attendance.booking_id = place.booking_id) as attendance
     from booking place join session using (session_id)
 """
 _ONE = text(f"{_BOOKING} where booking_id = :booking_id")
@@ -132,4 +133,5 @@ def booking_of(row: Row[Any]) -> Booking:
         reason=row.reason,
         offer=offer,
         priority=row.priority,
+        attendance=getattr(row, "attendance", None),
     )

@@ -66,6 +66,19 @@ STATUS = {
     "offer_unknown": 404,
     "offer_answered": 409,
     "offer_expired": 410,
+    "sheet_unknown": 404,
+    "half_day_unknown": 404,
+    "certificate_not_genuine": 404,
+    "not_expected": 409,
+    "no_half_day_now": 409,
+    "half_day_closed": 409,
+    "half_day_not_begun": 409,
+    "half_day_not_over": 409,
+    "room_code_wrong": 403,
+    "scanned_in_the_future": 422,
+    "excuse_too_early": 409,
+    "excuse_too_late": 409,
+    "nothing_to_excuse": 409,
     "idempotency_key_in_use": 409,
     "contended": 409,
     "version_conflict": 412,
@@ -161,7 +174,7 @@ def document(api: FastAPI, session_cookie: str) -> dict[str, Any]:
         schemas["Period"]["properties"][name] = LOCAL_TIME
     found["paths"].setdefault("/sessions/{session_id}/bookings", {})["post"] = BOOK
     for path, operations in found["paths"].items():
-        public = path.startswith("/sessions") and "post" not in operations
+        public = path.startswith(("/sessions", "/certificates")) and "post" not in operations
         for operation in operations.values():
             operation.setdefault("security", [{}, {"bearer": []}] if public else [{"bearer": []}, {"session": []}])
     found["components"]["securitySchemes"] = {

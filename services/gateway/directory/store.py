@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ _SELECT = f"select {COLUMNS} from agents"  # noqa: S608 - constants only
 _LOCK = text(f"{_SELECT} where agent_id = :agent_id or sub = :sub for update")
 _LOCK_EMAIL = text(f"{_SELECT} where lower(email) = lower(:email) for update")
 _READ = text(f"{_SELECT} where agent_id = :agent_id")
+_NAMES = text("select agent_id, given_name, usual_name from agents where agent_id = any(:agent_ids)")
 _READ_SUB = text(f"{_SELECT} where sub = :sub")
 _INSERT = text(
     "insert into agents (agent_id, sub, given_name, usual_name, email, siret, org_unit, roles, version)"
@@ -57,6 +59,12 @@ async def lock_by_email(tx: AsyncConnection, email: str) -> list[Agent]:
 async def read(connection: AsyncConnection, agent_id: UUID) -> Agent | None:
     row = (await connection.execute(_READ, {"agent_id": agent_id})).one_or_none()
     return agent_of(row) if row else None
+
+
+async def names(connection: AsyncConnection, agent_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Of those who are in the directory, the usual name first."""
+    rows = await connection.execute(_NAMES, {"agent_ids": list(agent_ids)})
+    return {row.agent_id: " ".join(f"{row.usual_name} {row.given_name}".split()) for row in rows}
 
 
 async def read_by_sub(connection: AsyncConnection, sub: str) -> Agent | None:

@@ -68,12 +68,12 @@ async def answer_offer(request: Request) -> Response:
 
 
 async def ask_to_answer(request: Request) -> Response:
-    visit, link = await visit_of(request), _link_of(request)
+    visit, link = await visit_of(request), signed_link(request, *ORDERS)
     return await _page(visit, link, await _booking(visit, link))
 
 
 async def answer_by_link(request: Request) -> Response:
-    visit, link = await visit_of(request), _link_of(request)
+    visit, link = await visit_of(request), signed_link(request, *ORDERS)
     if link.purpose is Purpose.GIVE_BACK and link.expires_at <= clock.now():
         raise LinkExpired(f"it was for booking {link.booking_id}")
     order: Order[Booking] = ORDERS[link.purpose](booking_id=link.booking_id)
@@ -88,10 +88,12 @@ async def answer_by_link(request: Request) -> Response:
     return await _page(visit, link, booking, done=wording.answered(booking))
 
 
-def _link_of(request: Request) -> Link:
+def signed_link(request: Request, *purposes: Purpose) -> Link:
+    """What the address says, if we signed it for one of these purposes."""
     token = str(request.path_params["token"])
-    if (link := read_link(token, desk_of(request).settings.link_secret)) is None:
-        raise LinkInvalid("not signed by us")
+    link = read_link(token, desk_of(request).settings.link_secret)
+    if link is None or link.purpose not in purposes:
+        raise LinkInvalid("not signed by us, or for another page")
     return link
 
 

@@ -38,8 +38,8 @@ async def show_bookings(request: Request) -> Response:
         listed = sessions.get(booking.session_id)
         return listed.session.starts_at.isoformat() if listed else ""
 
-    active = sorted((booking for booking in bookings if booking.state in ACTIVE_STATES), key=start)
-    ended = [booking for booking in bookings if booking.state not in ACTIVE_STATES]
+    active = sorted((booking for booking in bookings if is_active(booking)), key=start)
+    ended = [booking for booking in bookings if not is_active(booking)]
     return await visit.show("bookings.html", active=active, ended=ended, sessions=sessions)
 
 
@@ -78,12 +78,17 @@ def cancelled_in_words(booking: Booking) -> str:
 async def _cancel_page(visit: Visit, booking: Booking, refusal: Refused | None = None) -> Response:
     async with visit.desk.database.connect() as connection:
         listed = (await queries.read_sessions(connection, [booking.session_id])).get(booking.session_id)
-    values = {"booking": booking, "listed": listed, "active": booking.state in ACTIVE_STATES, "key": uuid4()}
+    values = {"booking": booking, "listed": listed, "active": is_active(booking), "key": uuid4()}
     if refusal is None:
         return await visit.show("cancel.html", **values)
     response = visit.page("cancel.html", status=refusal.status, flashes=[refused(refusal)], **values)
     response.headers.update(headers_of(refusal))
     return response
+
+
+def is_active(booking: Booking) -> bool:
+    """Still to come: what was attended, or missed, is over."""
+    return booking.state in ACTIVE_STATES and booking.attendance is None
 
 
 def booking_id_of(request: Request) -> UUID:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from shared.clock import PARIS
-from shared.contracts.booking import Availability, Booking, BookingState, OfferState
+from shared.contracts.attendance import CheckInWay, HalfDay
+from shared.contracts.booking import AttendanceOutcome, Availability, Booking, BookingState, OfferState
 from shared.contracts.catalog import DeliveryMode, Period
 from shared.contracts.projects import ApplicationState, EngagementState, EntryKind, Outcome
 
@@ -43,6 +45,19 @@ BOOKING_STATES = {
     BookingState.CLOSED: "Liste d’attente close",
 }
 
+ATTENDANCE = {
+    AttendanceOutcome.ATTENDED: "Vous y étiez",
+    AttendanceOutcome.ABSENT: "Absence non excusée",
+    AttendanceOutcome.EXCUSED: "Absence excusée",
+    AttendanceOutcome.UNKNOWN: "Présence non relevée",
+}
+
+CHECK_IN_WAYS = {
+    CheckInWay.PERSONAL_QR: "code personnel",
+    CheckInWay.ROOM_CODE: "code de la salle",
+    CheckInWay.BY_HAND: "saisie à la main",
+}
+
 OFFER_STATES = {
     OfferState.OFFERED: "Place proposée",
     OfferState.DECLINED: "Place proposée, laissée à l’agent suivant",
@@ -73,6 +88,8 @@ def is_offered(booking: Booking) -> bool:
 
 def booking_state(booking: Booking) -> str:
     """Where somebody stands: what became of an offer says more than that the queue was left."""
+    if booking.attendance is not None:
+        return ATTENDANCE[booking.attendance]
     if booking.offer and booking.state in (BookingState.WAITING, BookingState.LEFT):
         return OFFER_STATES.get(booking.offer.state, BOOKING_STATES[booking.state])
     return BOOKING_STATES[booking.state]
@@ -137,10 +154,25 @@ def period(of: Period) -> str:
     return f"du {long_day(start.date())} à {hour(start)} au {long_day(end.date())} à {hour(end)}{elsewhere}"
 
 
+def half_day(of: HalfDay) -> str:
+    """« jeudi 18 mars 2027, matin »."""
+    return f"{long_day(of.day)}, {'matin' if of.part == 'morning' else 'après-midi'}"
+
+
 def hours(of: Period) -> str:
     """« 14 h – 17 h 30 », for lists where the day stands beside."""
     zone = ZoneInfo(of.zone)
     return f"{hour(of.starts_at.astimezone(zone))} – {hour(of.ends_at.astimezone(zone))}"
+
+
+def between(of: HalfDay) -> str:
+    """« de 9 h à 12 h 30 », on the clocks of Paris."""
+    return f"de {hour(of.starts_at.astimezone(PARIS))} à {hour(of.ends_at.astimezone(PARIS))}"
+
+
+def sortable(name: str) -> str:
+    """For the order of a list: accents and case do not matter."""
+    return unicodedata.normalize("NFD", name).encode("ascii", "ignore").decode().casefold()
 
 
 def department(code: str) -> str:

@@ -126,6 +126,13 @@ async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
     )
 
 
+async def session_of(tx: AsyncConnection, session_id: UUID) -> SessionState:
+    """As it is known now; a mail about it is claimed only once it is."""
+    return SessionState.model_validate(
+        await tx.scalar(text("select state from session where session_id = :session_id"), {"session_id": session_id})
+    )
+
+
 def _before(stored: Mapping[str, Any]) -> Before:
     venue = stored.get("venue")
     return Before(tuple(Period.model_validate(period) for period in stored["periods"]), venue and VenueSheet.model_validate(venue))

@@ -15,6 +15,7 @@ from uuid import UUID
 from services.notify.calendars.entries import Entry
 from services.notify.calendars.invitation import Matter, calendar, invitations
 from services.notify.mail import letters
+from services.notify.mail.claims import Mail
 from services.notify.mail.dates import local_times
 from services.notify.mail.domain import CANCELLATIONS, Before, Known, MailKind, place
 from services.notify.mail.letters import Appointment, Letter, Links
@@ -105,6 +106,23 @@ def about_session(
         )
         _attach_calendar(message, entries, matter, now)
     return message
+
+
+def about_attendance(writer: Writer, mail: Mail, session: SessionState, contact: Contact, now: datetime) -> EmailMessage:
+    """A mail to whoever keeps an attendance sheet, or about whether somebody came. It changes no calendar."""
+    links, details = writer.links, mail.details
+    dates = {name: datetime.fromisoformat(details[name]) for name in ("expires_at", "unknown_at", "issued_at") if name in details}
+    words: dict[str, Any] = {
+        "person": _name(contact),
+        "links": links,
+        "appointment": Appointment.of(session),
+        "over": mail.kind is not MailKind.SHEET_ENTRUSTED,
+        "excuse": f"{links.bookings}/{mail.booking_id}/empechement",
+        "certificate": links.certificate(mail.booking_id, mail.agent_id, dates["issued_at"]) if "issued_at" in dates else None,
+        "sheet": links.sheet(session.session_id, mail.agent_id, dates["expires_at"]) if "expires_at" in dates else None,
+    }
+    words |= {"replaces": details["replaces"]} if "replaces" in details else {}
+    return _message(writer, letters.write(mail.kind, words | dates), mail.id, contact, now)
 
 
 def _answers(links: Links, booking_id: UUID, agent_id: UUID, details: Mapping[str, Any], session: SessionState) -> Mapping[str, str | None]:

@@ -18,7 +18,7 @@ from services.notify.calendars.entries import Entry
 from services.notify.mail import claims, compose
 from services.notify.mail.claims import Mail, Outcome
 from services.notify.mail.compose import Unsendable, Writer
-from services.notify.mail.domain import Known, calendar_part, pause_before_retry, place, reason_to_drop
+from services.notify.mail.domain import ATTENDANCE, Known, calendar_part, pause_before_retry, place, reason_to_drop
 from services.notify.mail.smtp import Envelope, Line, MailRefused, NoServer, RecipientRefused, TryLater, Uncertain
 from services.notify.settings import NotifySettings
 from shared import outbox, telemetry
@@ -123,7 +123,7 @@ class Delivery:
         """Look again at what is true now, and commit that this mail is leaving. None when it is not."""
         async with self.database.engine.begin() as tx:
             known = None
-            if mail.session_id is not None:
+            if mail.session_id is not None and mail.kind not in ATTENDANCE:
                 known = await claims.matter_of(tx, mail)
                 if known is None:
                     await claims.postpone(tx, mail, AGAIN)
@@ -141,6 +141,9 @@ class Delivery:
 
     async def _compose(self, tx: AsyncConnection, mail: Mail, known: Known | None, contact: Contact) -> EmailMessage:
         now = datetime.now(UTC)  # real time, whatever the demonstration's clock says
+        if mail.kind in ATTENDANCE and mail.session_id is not None:
+            session = await claims.session_of(tx, mail.session_id)
+            return compose.about_attendance(self.writer, mail, session, contact, now)
         if known is None or mail.booking_id is None:
             return compose.about_project(self.writer, kind=mail.kind, mail_id=mail.id, details=mail.details, contact=contact, now=now)
         entries = await _entries(tx, mail, known)

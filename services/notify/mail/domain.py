@@ -46,6 +46,13 @@ class MailKind(StrEnum):
     CANCELLED_BY_LAB = "cancelled_by_lab"
     WAITLIST_CLOSED = "waitlist_closed"
     SESSION_MOVED = "session_moved"
+    SHEET_ENTRUSTED = "sheet_entrusted"
+    SHEET_OVERDUE = "sheet_overdue"
+    ABSENCE_RECORDED = "absence_recorded"
+    EXCUSE_ACCEPTED = "excuse_accepted"
+    ATTENDANCE_UNKNOWN = "attendance_unknown"
+    CERTIFICATE_AVAILABLE = "certificate_available"
+    CERTIFICATE_REVOKED = "certificate_revoked"
     APPLICATION_RECEIVED = "application_received"
     APPLICATION_DECIDED = "application_decided"
     ENGAGEMENT_STARTED = "engagement_started"
@@ -63,6 +70,17 @@ PATIENT = (MailKind.BOOKING_CONFIRMED, MailKind.WAITLIST_JOINED)
 """Kinds that wait for second thoughts before they leave (E3)."""
 
 CANCELLATIONS = (MailKind.BOOKING_CANCELLED, MailKind.CANCELLED_BY_LAB, MailKind.WAITLIST_CLOSED)
+
+ATTENDANCE = (
+    MailKind.SHEET_ENTRUSTED,
+    MailKind.SHEET_OVERDUE,
+    MailKind.ABSENCE_RECORDED,
+    MailKind.EXCUSE_ACCEPTED,
+    MailKind.ATTENDANCE_UNKNOWN,
+    MailKind.CERTIFICATE_AVAILABLE,
+    MailKind.CERTIFICATE_REVOKED,
+)
+"""About who came to a session: they leave whatever else is said of it, and change no calendar."""
 
 _CANCELLED_BY_AGENT = frozenset({BookingState.CANCELLED_BY_AGENT, BookingState.LATE_CANCELLED})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from services.notify.mail.domain import MailKind
 from shared.contracts.catalog import DeliveryMode, Period, SessionState, VenueSheet
 from shared.links import Link, Purpose
 
+CERTIFICATE_LINK_LASTS = timedelta(days=180)
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
@@ -52,6 +53,16 @@ class Links:
         """A page that asks the reader to confirm, once, before then (K5)."""
         token = Link(purpose, booking_id, agent_id, until).sign(self.secret)
         return token and f"{self.home}reponse/{token}"
+
+    def certificate(self, booking_id: UUID | None, agent_id: UUID, issued_at: datetime) -> str | None:
+        """The PDF of the valid certificate of a booking, without a sign-in."""
+        token = booking_id and Link(Purpose.FETCH_CERTIFICATE, booking_id, agent_id, issued_at + CERTIFICATE_LINK_LASTS).sign(self.secret)
+        return token and f"{self.home}attestation/{token}"
+
+    def sheet(self, session_id: UUID, keeper_id: UUID, until: datetime) -> str | None:
+        """The attendance sheet, without an account (A1)."""
+        token = Link(Purpose.KEEP_SHEET, session_id, keeper_id, until).sign(self.secret)
+        return token and f"{self.home}emargement/{token}"
 
 
 @dataclass(frozen=True, slots=True)
