@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import structlog
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from deploy import demo, kept, migrate, topology
@@ -22,7 +23,7 @@ from deploy.cli_kept import letters_app, mails_app, outbox_app, timers_app
 from deploy.embedded import ADMIN_ROLE
 from deploy.target import Target, find
 from deploy.unprivileged import SetupError
-from shared.contracts.gateway import IssueDemoToken
+from shared.contracts.gateway import IssueDemoToken, ListDemand
 from shared.errors import Refused
 
 app = typer.Typer(
@@ -102,6 +103,20 @@ def shift_clock(by: Annotated[str, typer.Argument(help="2d, -1h30min, +45s")]) -
     offset = kept.duration(by) + on_database(kept.domain_offset)
     run(kept.set_clock(find(), offset))
     print(f"it is {kept.told(offset)} in Paris")
+
+
+@app.command()
+def demand(*, days: Annotated[int, typer.Option(help="how far back")] = 90, as_json: AsJson = False) -> None:
+    """What was searched in the programme and not found, the most wanted first."""
+    found = on_bus(lambda bus: bus.ask(ListDemand(days=days), OPERATOR))
+    if as_json:
+        print(found.model_dump_json(indent=2))
+        return
+    table = Table("words", "activity", "format", "département", "theme", "searches", "full", "last", box=None, header_style="bold")
+    for line in found.lines:
+        said = [str(value or "") for value in line.wanted.model_dump(mode="json").values()]
+        table.add_row(*map(escape, said), str(line.searches or "< 5"), str(line.hidden), f"{line.last_heard_at:%Y-%m-%d}")
+    console.print(table if found.lines else "nothing was searched in vain")
 
 
 # --- demonstration ---------------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.gateway.demand import handlers as demand
 from services.gateway.directory import handlers as directory
 from services.gateway.login import handlers as login
 from services.gateway.programme import handlers as programme
@@ -11,7 +12,7 @@ from shared.service import Service, run
 
 SERVICE = Service(
     "gateway",
-    requests=[directory.requests, login.requests],
+    requests=[demand.requests, directory.requests, login.requests],
     events=[programme.events],
     background=[login.sweep_logins],
     web=build,

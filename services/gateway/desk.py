@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
+from services.gateway.demand.domain import Ear
 from services.gateway.login.principal import Doorkeeper
 from services.gateway.login.provider import Provider
 from services.gateway.portal.rendering import Renderer
@@ -22,6 +23,7 @@ class Desk:
     provider: Provider
     door: Doorkeeper
     renderer: Renderer
+    ear: Ear
 
 
 def desk_of(request: HTTPConnection) -> Desk:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
+from shared.contracts.catalog import ActivityType, DeliveryMode
 from shared.contracts.messages import Acknowledged, Event, Message, Request
 
 Role = Literal["agent", "coach", "committee", "lab_team", "operator"]
@@ -40,6 +41,53 @@ class AgentChanged(AgentEvent):
     """Org unit or roles changed, or the contact data (which stays in the directory)."""
 
     subject: ClassVar[str] = "evt.gateway.agent_changed.v1"
+
+
+class Wanted(Message):
+    """What somebody searched: words without accents, and what they filtered by. Nothing in it can name a person."""
+
+    words: str = ""
+    activity_type: ActivityType | None = None
+    delivery_mode: DeliveryMode | None = None
+    department: str | None = None
+    """Two-character code, such as `31`."""
+    theme: str | None = None
+
+
+class DemandSignalled(Event):
+    """A search of the programme found no session with a seat left: something that the lab might plan."""
+
+    subject: ClassVar[str] = "evt.gateway.demand_signalled.v1"
+    aggregate: ClassVar[str] = "signal"
+    signal_id: UUID
+    wanted: Wanted
+    hidden: int
+    """Sessions that it would have found, had they not been full or cancelled."""
+    heard_at: AwareDatetime
+    """Domain time of the search."""
+
+
+class DemandLine(Message):
+    wanted: Wanted
+    searches: int | None
+    """How often in that time; none when fewer than five, since few might be one person (P5)."""
+    hidden: int
+    """At most so many sessions matched, and were full or cancelled."""
+    last_heard_at: AwareDatetime
+
+
+class Demand(Message):
+    """What was searched in vain, the most wanted first."""
+
+    lines: tuple[DemandLine, ...]
+
+
+class ListDemand(Request[Demand]):
+    """What was searched in vain, at most 200 lines. For the lab: `operator` or `lab_team`, otherwise `not_allowed`."""
+
+    subject: ClassVar[str] = "rpc.gateway.list_demand.v1"
+    days: Annotated[int, Field(ge=1, le=730)] = 90
+    """How far back."""
 
 
 class GetContact(Request[Contact]):

@@ -94,7 +94,7 @@ def test_accents_ligatures_and_case_do_not_matter(text: str, found: str) -> None
 
 
 def test_signs_of_the_search_language_are_ordinary_characters() -> None:
-    assert search_patterns("100% a_b \\") == ["%100\\%%", "%a\\_b%", "%\\\\%"]
+    assert search_patterns("100% a_b x\\") == ["%100\\%%", "%a\\_b%", "%x\\\\%"]
 
 
 # --- projections and list ----------------------------------------------------------------------------------------------------------------
@@ -207,13 +207,47 @@ async def test_filters_keep_what_they_say(gateway: Database) -> None:
     assert await listed(gateway, activity_type=ActivityType.TRAINING) == [training.session_id, cancelled.session_id]
     assert await listed(gateway, delivery_mode=DeliveryMode.HYBRID) == [talk.session_id]
     assert await listed(gateway, department="31") == [talk.session_id]
-    assert await listed(gateway, words="jury CITOYEN") == []
+    assert await listed(gateway, words="clown CITOYEN") == []
     assert await listed(gateway, words="citoyen nîmes") == [talk.session_id]
     assert await listed(gateway, since=START + timedelta(hours=1)) == [talk.session_id, cancelled.session_id]
     assert await listed(gateway, only_free=True) == [training.session_id]
     async with gateway.connect() as connection:
         assert await queries.count_hidden(connection, Filters(since=NOW, only_free=True)) == 2
-        assert await queries.departments(connection, NOW) == ["30", "31"]
+        facets = await queries.read_facets(connection, Filters(since=NOW, department="31"))
+    assert facets.departments == {"30": 2, "31": 1}  # its own choice is left open, the others hold
+    assert facets.activity_types == {"innovation_thursday": 1}
+    assert facets.delivery_modes == {"hybrid": 1}
+    assert facets.themes == {"Oral": 1}
+
+
+@pytest.mark.parametrize("words", ["evaluer les politiques", "ÉVALUATIONS politique", "évalu", "l’évaluation à politique", "evalation"])
+async def test_words_are_found_by_their_stems_without_accents_in_parts_and_nearly(gateway: Database, words: str) -> None:
+    session = await scheduled(gateway, title="L’évaluation d’une politique publique")
+    await scheduled(gateway, title="Information des usagers")
+
+    assert await listed(gateway, words=words) == [session.session_id]
+
+
+async def test_what_only_comes_near_says_so_and_has_no_next_page(gateway: Database) -> None:
+    for number in range(3):
+        await scheduled(gateway, title="Facilitation graphique", start=START + timedelta(days=number))
+
+    async with gateway.connect() as connection:
+        near = await queries.list_sessions(connection, Filters(since=NOW, words="facilitaton"), limit=2)
+        exact = await queries.list_sessions(connection, Filters(since=NOW, words="facilitation"), limit=2)
+        far = await queries.list_sessions(connection, Filters(since=NOW, words="pétanque"), limit=2)
+
+    assert (near.near, len(near.sessions), near.next_cursor) == (True, 2, None)
+    assert (exact.near, len(exact.sessions), exact.next_cursor is None) == (False, 2, False)
+    assert (far.near, far.sessions) == (False, ())
+
+
+async def test_a_theme_and_a_last_day_are_filters_too(gateway: Database) -> None:
+    oral = await scheduled(gateway)
+    later = await scheduled(gateway, theme="Données", start=START + timedelta(days=1))
+
+    assert await listed(gateway, theme="Données") == [later.session_id]
+    assert await listed(gateway, until=START + timedelta(hours=1)) == [oral.session_id]
 
 
 async def test_pages_neither_repeat_nor_hide(gateway: Database) -> None:

@@ -122,13 +122,40 @@ class SessionItem(BaseModel):
         )
 
 
+class FacetCounts(BaseModel):
+    """Sessions by value: how many there would be with another choice of this one, the others staying as they are. Most first."""
+
+    activity_types: dict[str, int]
+    delivery_modes: dict[str, int]
+    departments: dict[str, int]
+    themes: dict[str, int]
+
+
 class SessionPage(BaseModel):
     """Sessions in order of their start. Go on with `next_cursor` until it is null."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"sessions": [_SESSION], "next_cursor": None}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "sessions": [_SESSION],
+                    "next_cursor": None,
+                    "near": False,
+                    "facets": {
+                        "activity_types": {"training": 1},
+                        "delivery_modes": {"in_person": 1},
+                        "departments": {"31": 1},
+                        "themes": {"Prise de parole": 1},
+                    },
+                }
+            ]
+        }
+    )
 
     sessions: tuple[SessionItem, ...]
     next_cursor: str | None
+    near: bool = Field(default=False, description="Nothing has all the words of `q`: these come near.")
+    facets: FacetCounts | None = Field(default=None, description="Only when asked for with `facets=true`.")
 
 
 class Me(BaseModel):

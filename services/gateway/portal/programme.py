@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from services.gateway.demand import handlers as demand
 from services.gateway.desk import Desk
 from services.gateway.login.domain import NotSignedIn
 from services.gateway.portal import wording
@@ -33,7 +34,7 @@ from shared.contracts.catalog import ActivityType, DeliveryMode
 from shared.errors import Refused
 
 SESSIONS_A_PAGE = 30
-FIELDS = ("q", "type", "mode", "departement", "places")
+FIELDS = ("q", "type", "mode", "departement", "theme", "places")
 
 
 async def show_programme(request: Request) -> Response:
@@ -47,7 +48,8 @@ async def show_programme(request: Request) -> Response:
         except CursorInvalid:
             return RedirectResponse("/", 303)
         hidden = await queries.count_hidden(connection, filters) if filters.only_free else 0
-        departments = await queries.departments(connection, filters.since)
+        facets = await queries.read_facets(connection, filters)
+    noted = not page.sessions and cursor is None and await demand.heard(visit.desk, request, filters)
     kept = {name: value for name, value in asked.items() if value}
     return await visit.show(
         "programme.html",
@@ -56,7 +58,9 @@ async def show_programme(request: Request) -> Response:
         asked=asked,
         filtered=bool(kept.keys() - {"places"}),
         hidden=hidden,
-        departments=departments,
+        near=page.near,
+        noted=noted,
+        facets=facets.with_chosen(filters),
         everything="/?" + urlencode(kept | {"places": "toutes"}),
         next_page="/?" + urlencode(kept | {"suite": page.next_cursor}) if page.next_cursor else None,
         first_page=cursor is None,
@@ -73,6 +77,7 @@ def filters_of(asked: dict[str, str]) -> Filters:
         department=code if code in wording.DEPARTMENTS else None,
         words=asked["q"],
         only_free=asked["places"] != "toutes",
+        theme=asked["theme"] or None,
     )
 
 

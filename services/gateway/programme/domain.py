@@ -10,6 +10,10 @@ from uuid import UUID
 from shared.contracts.catalog import ActivityType, SessionState
 from shared.errors import Refused
 
+SMALL_WORDS = frozenset(
+    {"au", "aux", "avec", "dans", "de", "des", "du", "en", "et", "la", "le", "les", "ou", "par", "pour", "sur", "un", "une"}
+)
+
 TYPES = {
     ActivityType.LABTOUR: "Labtour",
     ActivityType.INNOVATION_THURSDAY: "Jeudi de l’innovation",
@@ -87,7 +91,12 @@ def search_text(session: SessionState) -> str:
     return plain(" ".join((session.title, session.summary, session.theme, TYPES[session.activity_type], *place)))
 
 
+def search_words(words: str) -> list[str]:
+    """The first ten that say something: no articles, no letter by itself, such as « à »."""
+    return [word for word in plain(words).split() if len(word) > 1 and word not in SMALL_WORDS][:10]
+
+
 def search_patterns(words: str) -> list[str]:
-    """LIKE patterns, all of which must match; the first ten words count."""
-    escaped = (word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for word in plain(words).split()[:10])
+    """LIKE patterns, all of which must match; in parts of words too."""
+    escaped = (word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for word in search_words(words))
     return [f"%{word}%" for word in escaped]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
@@ -12,12 +12,13 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.programme.domain import CursorInvalid, ListedSession, search_patterns
+from services.gateway.programme.domain import CursorInvalid, ListedSession, search_patterns, search_words
 from shared import clock
 from shared.bus import Bus, Caller
 from shared.contracts.catalog import ActivityType, DeliveryMode, GetSession, SessionState
 
 ANYBODY = Caller("gateway")
+NEAR = 0.5  # of the trigrams of a word: « innovatoin », « facilitaton », but not « formation » for « information »
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,35 @@ class Filters:
     department: str | None = None
     words: str = ""
     only_free: bool = False
+    theme: str | None = None
+    until: datetime | None = None
+    """The first instant that no longer counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     sessions: tuple[ListedSession, ...]
     next_cursor: str | None
+    near: bool = False
+    """True when nothing has these words, and these come near: one page, without a next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """How many sessions there would be with another choice of this one, the others staying as they are; most first."""
+
+    activity_types: Mapping[str, int]
+    delivery_modes: Mapping[str, int]
+    departments: Mapping[str, int]
+    themes: Mapping[str, int]
+
+    def with_chosen(self, filters: Filters) -> Facets:
+        """With what was chosen, though nothing has it, so that a form can show it."""
+        return replace(
+            self,
+            departments={filters.department: 0, **self.departments} if filters.department else self.departments,
+            themes={filters.theme: 0, **self.themes} if filters.theme else self.themes,
+        )
 
 
 _JOINED = """
@@ -45,33 +69,72 @@ _JOINED = """
 """
 _COLUMNS = "state, coalesce(description, '') as description, coalesce(held, 0) as held, coalesce(waiting, 0) as waiting"
 _FREE = "(status = 'scheduled' and coalesce(waiting, 0) = 0 and capacity > coalesce(held, 0))"
-_MATCHING = """
-    starts_at >= :since
-    and not coalesce(cast(state ->> 'private' as boolean), false)
-    and (cast(:activity_type as text) is null or activity_type = :activity_type)
-    and (cast(:delivery_mode as text) is null or delivery_mode = :delivery_mode)
-    and (cast(:department as text) is null or department = :department)
-    and (programme_session.search || ' ' || coalesce(programme_activity.search, '')) like all (cast(:patterns as text[]))
+_TEXT = "(programme_session.search || ' ' || coalesce(programme_activity.search, ''))"
+# All words as they are written, parts of words included; or all of them by their French stems.
+_WORDS = f"""
+    ({_TEXT} like all (cast(:patterns as text[]))
+     or (programme_session.lexemes || coalesce(programme_activity.lexemes, '')) @@ plainto_tsquery('pg_catalog.french', :words))
 """
+_NEAR_WORDS = f"(select bool_and(word_similarity(word, {_TEXT}) >= {NEAR}) from unnest(cast(:typed as text[])) as word)"  # noqa: S608 - constants only
+_DATES = """
+    starts_at >= :since and (cast(:until as timestamptz) is null or starts_at < :until)
+    and not coalesce(cast(state ->> 'private' as boolean), false)
+"""
+_CHOICES = {
+    "activity_types": ("activity_type", "(cast(:activity_type as text) is null or activity_type = :activity_type)"),
+    "delivery_modes": ("delivery_mode", "(cast(:delivery_mode as text) is null or delivery_mode = :delivery_mode)"),
+    "departments": ("department", "(cast(:department as text) is null or department = :department)"),
+    "themes": ("theme", "(cast(:theme as text) is null or theme = :theme)"),
+}
+_CHOSEN = " and ".join(condition for _, condition in _CHOICES.values())
+_MATCHING = f"{_DATES} and {_CHOSEN} and {_WORDS}"
 
+_FREE_IF_ASKED = f"(not cast(:only_free as boolean) or {_FREE})"
 _LIST = text(
     f"""
     select {_COLUMNS} from {_JOINED}
-    where {_MATCHING} and (not cast(:only_free as boolean) or {_FREE})
+    where {_MATCHING} and {_FREE_IF_ASKED}
       and (starts_at, session_id) > (cast(:cursor_at as timestamptz), cast(:cursor_id as uuid))
     order by starts_at, session_id limit :limit
     """  # noqa: S608 - constants only
 )
+_LIST_NEAR = text(
+    f"""
+    select {_COLUMNS} from {_JOINED} where {_DATES} and {_CHOSEN} and {_NEAR_WORDS} and {_FREE_IF_ASKED}
+    order by starts_at, session_id limit :limit
+    """  # noqa: S608 - constants only
+)
+
+
+def _count_others(facet: str) -> str:
+    """Sessions by the values of one choice: all other choices hold, this one is left open."""
+    others = " and ".join(f"{name}_met" for name in _CHOICES if name != facet)
+    value = _CHOICES[facet][0]
+    return f"select '{facet}' as facet, {value} as value, count(*) as sessions from met where {value} is not null and {others} group by 2"  # noqa: S608 - constants only
+
+
+_MET = ", ".join(f"{condition} as {name}_met" for name, (_, condition) in _CHOICES.items())
+_FACETS = text(
+    f"""
+    with met as (
+        select activity_type, delivery_mode, department, theme, {_MET} from {_JOINED} where {_DATES} and {_WORDS} and {_FREE_IF_ASKED}
+    )
+    {" union all ".join(_count_others(facet) for facet in _CHOICES)}
+    order by sessions desc, value
+    """  # noqa: S608 - constants only
+)
 _HIDDEN = text(f"select count(*) from {_JOINED} where {_MATCHING} and not {_FREE}")  # noqa: S608 - constants only
 _READ = text(f"select {_COLUMNS} from {_JOINED} where session_id = any(:session_ids)")  # noqa: S608 - constants only
-_DEPARTMENTS = text("select distinct department from programme_session where department is not null and starts_at >= :since order by 1")
 
 
 async def list_sessions(connection: AsyncConnection, filters: Filters, *, limit: int, cursor: str | None = None) -> Page:
-    """A page by keyset: what moves meanwhile neither repeats nor hides the rest."""
+    """A page by keyset: what moves meanwhile neither repeats nor hides the rest. When nothing has the words, what comes near them."""
     cursor_at, cursor_id = read_cursor(cursor) if cursor else (filters.since, UUID(int=0))
     values = _values(filters) | {"only_free": filters.only_free, "cursor_at": cursor_at, "cursor_id": cursor_id, "limit": limit + 1}
     found = [_listed(row) for row in await connection.execute(_LIST, values)]
+    if not found and filters.words and not cursor:
+        near = [_listed(row) for row in await connection.execute(_LIST_NEAR, values | {"limit": limit})]
+        return Page(tuple(near), None, near=bool(near))
     page = found[:limit]
     return Page(tuple(page), write_cursor(page[-1].session) if len(found) > limit else None)
 
@@ -86,8 +149,11 @@ async def read_sessions(connection: AsyncConnection, session_ids: Sequence[UUID]
     return {each.session_id: each for each in found}
 
 
-async def departments(connection: AsyncConnection, since: datetime) -> list[str]:
-    return list((await connection.scalars(_DEPARTMENTS, {"since": since})).all())
+async def read_facets(connection: AsyncConnection, filters: Filters) -> Facets:
+    found: dict[str, dict[str, int]] = {facet: {} for facet in _CHOICES}
+    for row in await connection.execute(_FACETS, _values(filters) | {"only_free": filters.only_free}):
+        found[row.facet][row.value] = row.sessions
+    return Facets(**found)
 
 
 async def find_session(connection: AsyncConnection, session_id: UUID, bus: Bus) -> ListedSession:
@@ -109,7 +175,11 @@ def _values(filters: Filters) -> dict[str, Any]:
         "activity_type": filters.activity_type,
         "delivery_mode": filters.delivery_mode,
         "department": filters.department,
+        "theme": filters.theme,
+        "until": filters.until,
         "patterns": search_patterns(filters.words),
+        "typed": search_words(filters.words),
+        "words": " ".join(search_words(filters.words)),
     }
 
 

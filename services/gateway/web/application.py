@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from services.gateway.api import attendance, bookings, certificates, openapi, programme
+from services.gateway.demand.domain import Ear
 from services.gateway.desk import Desk, desk_of
 from services.gateway.login import pages as login
 from services.gateway.login.principal import Doorkeeper
@@ -22,6 +23,7 @@ from services.gateway.portal.rendering import Renderer
 from services.gateway.settings import GatewaySettings
 from services.gateway.web.problems import problem_response, refusal_of
 from services.gateway.web.protection import Protection
+from shared import clock
 from shared.errors import Refused
 from shared.service import Context
 
@@ -40,6 +42,7 @@ def build(context: Context) -> ASGIApp:
         provider=Provider(settings),
         door=Doorkeeper(settings, context.database),
         renderer=Renderer(settings),
+        ear=Ear(lambda: clock.now().astimezone(clock.PARIS).date()),
     )
     application = Starlette(
         routes=[
