@@ -21,6 +21,7 @@ from deploy.demo_tables import DATA_FILE_INVALID, RefusedEntry
 from shared.bus import Bus, Caller
 from shared.contracts.booking import BookSeat, ListBookings
 from shared.contracts.catalog import LocalPeriod, PublishActivity, RescheduleSession
+from shared.contracts.groups import ListGroups
 from shared.contracts.messages import Message, Request
 from shared.contracts.series import DateState, PlanSeries, SeriesDate
 from shared.errors import Refused
@@ -172,8 +173,16 @@ class _Loading:
         for agent_id in session.booked_by:
             if (session_id, agent_id) not in known:
                 await self._ask(session.entry, BookSeat(session_id=session_id, agent_id=agent_id), moved=session.move is not None)
+        if isinstance(session, PlannedSession):
+            await self._book_groups(session)
         if session.cancel:
             await self._ask(session.entry, session.cancel)
+
+    async def _book_groups(self, session: PlannedSession) -> None:
+        for group in session.groups:
+            known = await self._ask(session.entry, ListGroups(contact_agent_id=group.contact_agent_id), key=False)
+            if known and group.session_id not in {each.session_id for each in known.groups}:
+                await self._ask(session.entry, group)
 
     async def _project(self, project: PlannedProject) -> None:
         """The lead applies, the committee decides, lead and coach write: each in their own name."""

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from shared.contracts.catalog import ActivityType, DeliveryMode, LocalPeriod
 from shared.contracts.gateway import Role
+from shared.contracts.groups import GroupChoice
 from shared.contracts.projects import Decision, EntryKind, Outcome
 from shared.contracts.series import HolidayPolicy
 
@@ -79,6 +80,7 @@ Subs = Annotated[list[str], AfterValidator(_subs)]
 Kind = Annotated[ActivityType, Field(strict=False)]
 Mode = Annotated[DeliveryMode, Field(strict=False)]
 Policy = Annotated[HolidayPolicy, Field(strict=False)]
+Choice = Annotated[GroupChoice, Field(strict=False)]
 Tables = list[dict[str, Any]]
 """Entries inside an entry, read one by one so that a wrong one spoils only itself."""
 
@@ -111,6 +113,12 @@ class MovedTo(Entry):
     reason: str
 
 
+class GroupEntry(Entry):
+    contact: str
+    seats: int
+    choice: Choice = GroupChoice.ALL_OR_NOTHING
+
+
 class SessionEntry(Entry):
     slug: Slug
     periods: list[WrittenPeriod]
@@ -119,9 +127,11 @@ class SessionEntry(Entry):
     quorum: int | None = None
     venue: str | None = None
     opens: Day | None = None
+    private: bool = False
     moved: MovedTo | None = None
     cancelled: str | None = None
     booked_by: Subs = []
+    groups: list[GroupEntry] = []
 
 
 class ActivityEntry(Entry):

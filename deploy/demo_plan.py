@@ -26,6 +26,7 @@ from deploy.demo_tables import RefusedEntry, Tables, WrongField
 from shared.clock import PARIS
 from shared.contracts.catalog import AddHost, AddVenue, CancelSession, DraftActivity, RescheduleSession, ScheduleSession
 from shared.contracts.gateway import RegisterAgent
+from shared.contracts.groups import BookGroup
 from shared.contracts.projects import AddLogbookEntry, CloseEngagement, DecideApplication, StartEngagement, SubmitApplication
 from shared.contracts.series import DateContent, GenerateSeries, WallTimes
 
@@ -41,6 +42,7 @@ class PlannedSession:
     move: RescheduleSession | None
     cancel: CancelSession | None
     booked_by: tuple[UUID, ...]
+    groups: tuple[BookGroup, ...]
 
     @property
     def session_id(self) -> UUID:
@@ -211,6 +213,8 @@ class Reader:
         self._sessions.add(session.slug)
         for sub in session.booked_by:
             self._tables.must_exist("agents", "booked_by", sub)
+        for group in session.groups:
+            self._tables.must_exist("agents", "groups", group.contact)
         session_id = demo_id("session", session.slug)
         schedule = ScheduleSession(
             session_id=session_id,
@@ -218,7 +222,7 @@ class Reader:
             venue_id=demo_id("venue", session.venue) if session.venue else None,
             periods=tuple(session.periods),
             opens_at=_opening(session.opens),
-            **session.model_dump(include={"capacity", "remote_capacity", "quorum"}),
+            **session.model_dump(include={"capacity", "remote_capacity", "quorum", "private"}),
         )
         move = cancel = None
         if session.moved:  # from version 1 only: what somebody has moved since then stays where it is
@@ -227,7 +231,11 @@ class Reader:
             )
         if session.cancelled:
             cancel = CancelSession(session_id=session_id, reason=session.cancelled)
-        return PlannedSession(entry, schedule, move, cancel, tuple(agent_id(sub) for sub in session.booked_by))
+        groups = tuple(
+            BookGroup(session_id=session_id, contact_agent_id=agent_id(one.contact), seats_needed=one.seats, choice=one.choice)
+            for one in session.groups
+        )
+        return PlannedSession(entry, schedule, move, cancel, tuple(agent_id(sub) for sub in session.booked_by), groups)
 
     def _project(self, entry: str, project: ProjectEntry) -> PlannedProject:
         self._tables.must_exist("agents", "lead", project.lead)

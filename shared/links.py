@@ -34,6 +34,10 @@ class Purpose(Enum):
     """The valid attendance certificate of a booking, whichever it is by then."""
     KEEP_SHEET = b"e"
     """Of attendance: `booking_id` holds the session, `agent_id` whoever keeps its sheet (A1)."""
+    TAKE_PART = b"t"
+    """Of the seats that a group awaits (W6)."""
+    LEAVE_PART = b"l"
+    SEE_GROUP = b"v"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Link:
 
     purpose: Purpose
     booking_id: UUID
+    """Or the group's, where the purpose is a group's."""
     agent_id: UUID
     expires_at: datetime
 

@@ -1,6 +1,7 @@
 from services.booking.attendance import handlers as attendance
 from services.booking.certificates import handlers as certificates
 from services.booking.framing import handlers as framing
+from services.booking.groups import handlers as groups
 from services.booking.requests import handlers as tailored
 from services.booking.seats import handlers as seats
 from shared.service import Service, run
@@ -10,9 +11,9 @@ from shared.settings import Settings
 def main() -> None:
     service = Service(
         "booking",
-        requests=[seats.requests, tailored.requests, framing.requests, attendance.requests, certificates.requests],
+        requests=[seats.requests, groups.requests, tailored.requests, framing.requests, attendance.requests, certificates.requests],
         events=[seats.events, tailored.events, attendance.events],
-        timers=[seats.timers, tailored.timers, attendance.timers],
+        timers=[seats.timers, groups.timers, tailored.timers, attendance.timers],
         background=[seats.announce_availability],
     )
     run(service, Settings(service="booking"))

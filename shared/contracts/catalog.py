@@ -87,7 +87,7 @@ class SessionState(Message):
     series_id: UUID | None = None
     """The series that it is a date of; the first one, where series continue each other."""
     private: bool = False
-    """True when it was made for one group, as agreed with it: it is no part of the public programme."""
+    """True when it was made for one group, as agreed with it: not in the public programme, and groups may have all of it (G4)."""
 
     @property
     def starts_at(self) -> datetime:

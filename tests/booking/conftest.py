@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 
+from services.booking.groups import handlers as groups
 from services.booking.seats import handlers
 from shared.bus import Bus
 from shared.consumers import Inlet
@@ -40,7 +41,7 @@ async def replicas(settings_for: Callable[..., Settings]) -> AsyncIterator[list[
             stack.push_async_callback(database.dispose)
             bus = await Bus.connect(settings)
             stack.push_async_callback(bus.close)
-            responder = Responder(bus, database, [handlers.requests], at_once=256)
+            responder = Responder(bus, database, [handlers.requests, groups.requests], at_once=256)
             await responder.start()
             stack.push_async_callback(responder.drain)
             listener = Listener(settings, bus, [Inlet(consumer, database) for consumer in handlers.events.all])

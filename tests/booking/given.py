@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,6 +13,7 @@ from holidays import country_holidays
 from sqlalchemy import text
 
 from services.booking.deadlines.domain import Milestones
+from services.booking.groups import handlers as groups
 from services.booking.seats import handlers, queries
 from services.booking.seats.domain import Session
 from shared import clock
@@ -150,6 +152,7 @@ def catalog_says(
     activity_id: UUID | None = None,
     opens_at: datetime | None = None,
     closes_at: datetime | None = None,
+    private: bool = False,
 ) -> SessionScheduled | SessionRescheduled | SessionCancelled:
     """The event of catalog that this version of a session would come with."""
     start = starts_at or in_days(30)
@@ -163,6 +166,7 @@ def catalog_says(
         activity_type=activity_type,
         opens_at=opens_at,
         closes_at=closes_at,
+        private=private,
         title="Le nudge dans les courriers",
         summary="Ce qui aide à répondre à temps.",
         theme="design",
@@ -196,12 +200,11 @@ async def given_session(
     kind: ActivityType = ActivityType.INNOVATION_THURSDAY,
     closes_at: datetime | None = None,
     activity_id: UUID | None = None,
+    private: bool = False,
 ) -> UUID:
     session_id = uuid7()
-    said = catalog_says(
-        session_id, capacity=capacity, starts_at=starts_at, activity_type=kind, closes_at=closes_at, activity_id=activity_id
-    )
-    await hear(database, said)
+    about: Any = {"starts_at": starts_at, "activity_type": kind, "closes_at": closes_at, "activity_id": activity_id, "private": private}
+    await hear(database, catalog_says(session_id, capacity=capacity, **about))
     return session_id
 
 
@@ -258,7 +261,7 @@ async def decline(database: Database, booking: Booking) -> Booking:
 
 async def timers_fire(database: Database) -> int:
     """Fire whatever is due by the shifted clock; how many were."""
-    poller, fired = TimerPoller(database, [handlers.timers]), 0
+    poller, fired = TimerPoller(database, [handlers.timers, groups.timers]), 0
     while await poller.fire_next():
         fired += 1
     return fired
@@ -308,9 +311,12 @@ async def nothing_is_wrong(database: Database, *session_ids: UUID) -> None:
         untold = await connection.execute(
             text(
                 """
-                select booking_id from booking left join outbox on aggregate_type = 'booking' and aggregate_id = booking_id
-                group by booking_id, version
-                having array_agg(aggregate_version order by outbox.id) <> array(select generate_series(1, version))
+                with place(id, version) as (
+                    select booking_id, version from booking union all select group_id, version from group_booking
+                )
+                select place.id from place left join outbox on aggregate_type in ('booking', 'group') and aggregate_id = place.id
+                group by place.id, version
+                having array_agg(aggregate_version order by outbox.id) is distinct from array(select generate_series(1, version))
                 """
             )
         )

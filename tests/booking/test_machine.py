@@ -1,10 +1,11 @@
-"""Any order of bookings, offers and their answers, cancellations and changes of the session: the rules hold after each step.
+"""Any order of bookings, offers and their answers, groups, cancellations and changes of the session: the rules hold after each step.
 
-B1-B4, B6, B8, W1-W4, W7, E2, E4. A talk promotes, a training and a visit offer.
+B1-B4, B6, B8, G1, W1-W4, W6, W7, E2, E4. A talk promotes, a training and a visit offer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID, uuid4
@@ -13,6 +14,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
+from services.booking.groups import domain as groups
+from services.booking.queue import domain as queue
+from services.booking.queue.domain import Moment, Waiting
 from services.booking.seats.domain import (
     AlreadyBooked,
     BookingClosed,
@@ -38,11 +42,19 @@ from shared.contracts.booking import (
     WaitlistPromoted,
 )
 from shared.contracts.catalog import ActivityType, SessionState
+from shared.contracts.groups import (
+    ACTIVE_GROUP_STATES,
+    GroupBooking,
+    GroupBookingBypassed,
+    GroupChoice,
+    GroupEvent,
+    GroupState,
+)
 from shared.errors import Refused
 from tests.booking.given import STARTS_AT, a_session, catalog_says, is_holiday, milestones_of
 
 AGENTS = [uuid4() for _ in range(6)]
-capacities = st.integers(1, 4)
+capacities = st.integers(1, 5)
 kinds = st.sampled_from([ActivityType.INNOVATION_THURSDAY, ActivityType.TRAINING, ActivityType.LABTOUR])
 
 
@@ -50,6 +62,7 @@ class Seats(RuleBasedStateMachine):
     """The session under test and the rows that a store would keep, as plain as they can be."""
 
     places = Bundle("places")
+    parties = Bundle("parties")
 
     @initialize(capacity=capacities, kind=kinds)
     def open(self, capacity: int, kind: ActivityType) -> None:
@@ -58,14 +71,15 @@ class Seats(RuleBasedStateMachine):
         self.now: datetime = STARTS_AT - timedelta(days=16)
         self.rows: dict[UUID, Booking] = {}
         self.given: dict[UUID, int] = {}  # the decision that gave or offered each seat
-        self.facts: list[Fact] = []
+        self.facts: list[Fact | GroupEvent] = []
+        self.groups: dict[UUID, GroupBooking] = {}
+        self.bypassed: set[UUID] = set()
 
     @rule(target=places, agent_id=st.sampled_from(AGENTS), token=st.booleans())
     def book(self, agent_id: UUID, token: bool) -> UUID:
         already = next((row.booking_id for row in self._active() if row.agent_id == agent_id), None)
-        free = self.session.capacity - self.session.held
-        queue = self._queue()
-        self.session.first_waiting = sum(row.priority for row in queue)  # what the store reads when a token is brought
+        free = self._free_for_newcomers()
+        self.session.first_waiting = sum(row.priority for row in self._queue())  # what the store reads when a token is brought
         try:
             fact = self.session.book(uuid4(), agent_id, already, self.now, token=token)
         except AlreadyBooked:
@@ -79,11 +93,72 @@ class Seats(RuleBasedStateMachine):
             return uuid4()
         assert already is None
         assert not self._over()
-        assert isinstance(fact, BookingConfirmed) == (free > 0 and not queue)  # B1, B2
+        assert isinstance(fact, BookingConfirmed) == (free > 0)  # B1, B2
         self._keep(fact)
         if isinstance(fact, WaitlistJoined):
-            assert self._queue()[fact.rank - 1].booking_id == fact.booking_id  # W1
+            assert self._line()[fact.rank - 1] == self.rows[fact.booking_id]  # W1
         return fact.booking_id
+
+    @rule(target=parties, seats=st.integers(2, 4), choice=st.sampled_from(GroupChoice))
+    def book_group(self, seats: int, choice: GroupChoice) -> UUID:
+        """G1: all, or the part that its contact chose to take, or a place in the queue."""
+        free = self._free_for_newcomers()
+        try:
+            fact, *more = groups.request(self.session, uuid4(), uuid4(), seats, choice, self.now)
+        except Refused:
+            assert self._over() or self.now >= self.session.milestones.closes_at
+            return uuid4()
+        assert fact.seats_unnamed == (seats if seats <= free else free if choice is GroupChoice.PARTIAL else 0)
+        assert fact.seats_unnamed + fact.seats_awaited == seats
+        for each in (fact, *more):
+            self._keep_group(each)
+        self._serve()
+        return fact.group_id
+
+    @rule(group_id=parties, yes=st.booleans())
+    def answer_for_the_group(self, group_id: UUID, yes: bool) -> None:
+        """W6: a part is taken by a yes only; what is left goes to those who fit, and the group keeps its rank."""
+        group = self.groups.get(group_id)
+        if group is None or self._over():
+            return
+        try:
+            fact = queue.accept(self.session, group, self.now) if yes else queue.decline(self.session, group, self.now)
+        except Refused:
+            assert group.offer is None or self.now >= group.offer.deadline
+            return
+        assert fact.seats_unnamed - group.seats_unnamed == (group.seats_held if yes else 0)
+        self._keep_group(fact)
+        if isinstance(fact, GroupBookingBypassed):
+            self._pass_on(group_id)
+
+    @rule(group_id=parties, seats=st.integers(1, 4))
+    def resize_group(self, group_id: UUID, seats: int) -> None:
+        group = self.groups.get(group_id)
+        if group is None or self._over():
+            return
+        free = self._free_for_newcomers()
+        try:
+            facts = [*groups.resize(self.session, group, seats, self.now)]
+        except groups.GroupCannotGrow:
+            assert seats - groups.size_of(group) > free
+            return
+        except BookingClosed:
+            assert seats > groups.size_of(group)
+            return
+        except groups.GroupNotActive:
+            assert group.state not in ACTIVE_GROUP_STATES
+            return
+        for fact in facts:
+            self._keep_group(fact)
+        assert groups.size_of(self.groups[group_id]) == seats
+        self._serve()
+
+    @rule(group_id=consumes(parties))
+    def cancel_group(self, group_id: UUID) -> None:
+        group = self.groups.get(group_id)
+        if group is not None and group.state in ACTIVE_GROUP_STATES and not self._over():
+            self._keep_group(groups.end(self.session, group, GroupState.CANCELLED, self.now))
+            self._serve()
 
     @rule(booking_id=consumes(places))
     def cancel(self, booking_id: UUID) -> None:
@@ -137,13 +212,16 @@ class Seats(RuleBasedStateMachine):
         """W4, W7: the queue keeps its order, and no offer lasts past the new cut-off."""
         if self._over():
             return
-        queue = [row.booking_id for row in self._queue()]
+        before = [row.session_sequence for row in self._line()]
         self.starts_at += timedelta(days=days)
         self.session.follow(self._catalog(capacity=self.session.capacity), milestones_of(self.kind, self.starts_at))
         for row in list(self.rows.values()):
             if row.offer and is_offered(row) and (fact := self.session.bring_forward(row, row.offer, self.now)):
                 self._keep(fact)
-        assert [row.booking_id for row in self._queue()] == queue
+        for group in self._awaiting():
+            if kept := queue.bring_forward(self.session, group, Moment(self.now, is_holiday)):
+                self._keep_group(kept)
+        assert [row.session_sequence for row in self._line()] == before
         self._serve()
 
     @rule(version=st.integers(0, 1))
@@ -153,26 +231,64 @@ class Seats(RuleBasedStateMachine):
         assert not self.session.follow(old.session, milestones_of(self.kind, self.now))  # E4
         assert before == (self.session.capacity, self.session.starts_at, self.session.sequence)
 
-    @rule()
-    def cancel_the_session(self) -> None:
+    @rule(really=st.sampled_from([False] * 7 + [True]))
+    def cancel_the_session(self, really: bool) -> None:
+        if not really:
+            return  # little happens afterwards
         self.session.follow(self._catalog(capacity=self.session.capacity, status="cancelled"), self.session.milestones)
         for row in self._active():
             self._keep(self.session.close(row, "séance annulée", self.now))
+        for group in self._active_groups():
+            self._keep_group(groups.end(self.session, group, GroupState.CLOSED, self.now, "séance annulée"))
         assert (self.session.held, self.session.waiting) == (0, 0)  # E2
 
     @rule(hours=st.sampled_from([1, 5, 20, 48, 100]))
     def wait(self, hours: int) -> None:
-        """The timers of the offers fire, each serving the next of the queue (W3)."""
         self.now += timedelta(hours=hours)
-        while late := [row for row in self._active() if row.offer and is_offered(row) and row.offer.deadline <= self.now]:
+        self._fire_timers()
+
+    @rule()
+    def wait_for_the_next_deadline(self) -> None:
+        offers = [each.offer.deadline for each in (*self._offered(), *self._awaiting()) if each.offer]
+        gathered = [group.holds_until for group in self._awaiting() if group.holds_until and group.offer is None]
+        if (due := [*offers, *gathered]) and not self._over():
+            self.now = max(self.now, min(due))
+            self._fire_timers()
+
+    def _fire_timers(self) -> None:
+        """Of the offers, each serving the next of the queue (W3), and of what groups gathered (W6)."""
+        for group in self._awaiting():
+            if group.holds_until and group.holds_until <= self.now and group.offer is None:
+                self._keep_group(queue.offer_what_is_held(self.session, group, Moment(self.now, is_holiday)))
+        while gone := [group for group in self._awaiting() if group.offer and group.offer.deadline <= self.now]:
+            self._keep_group(queue.expire(self.session, gone[0], self.now))
+            self._pass_on(gone[0].group_id)
+        while late := [row for row in self._offered() if row.offer and row.offer.deadline <= self.now]:
             assert late[0].offer is not None
             self._keep(self.session.expire(late[0], late[0].offer, self.now))
             self._serve()
 
     @invariant()
     def the_counters_are_those_of_the_rows(self) -> None:
-        assert self.session.held == len(self._held())  # no orphan hold
-        assert self.session.waiting == len(self._queue())
+        of_groups = sum(group.seats_unnamed + group.seats_held for group in self._active_groups())
+        assert self.session.held == len(self._held()) + of_groups  # no orphan hold
+        assert self.session.waiting == len(self._line())
+        assert 0 <= self.session.passed <= max(0, self.session.capacity - self.session.held)
+        assert not self.session.passed or (self._awaiting() and not self._queue())  # an agent always fits
+
+    @invariant()
+    def no_group_has_a_part_that_it_did_not_take(self) -> None:
+        for group in self._awaiting():
+            assert group.choice is GroupChoice.ALL_OR_NOTHING or group.seats_held == 0  # G1
+            assert group.seats_held < group.seats_awaited
+            assert (group.seats_held > 0) == (group.holds_until is not None)
+
+    @invariant()
+    def nobody_passed_a_group_that_did_not_let_them(self) -> None:
+        for group in self._awaiting():
+            for seated in self._held():
+                late = seated.session_sequence > group.session_sequence and not seated.priority
+                assert not late or group.group_id in self.bypassed  # W6
 
     @invariant()
     def nobody_was_served_before_one_who_came_first(self) -> None:
@@ -191,6 +307,9 @@ class Seats(RuleBasedStateMachine):
         for row in self._active():
             if row.offer and is_offered(row):
                 assert self.now < row.offer.deadline <= self.session.milestones.offers_until  # W3, W4
+        for group in self._awaiting():
+            if group.offer:
+                assert self.now < group.offer.deadline <= self.session.milestones.offers_until
 
     @invariant()
     def one_place_per_agent(self) -> None:
@@ -214,6 +333,23 @@ class Seats(RuleBasedStateMachine):
     def _queue(self) -> list[Booking]:
         return sorted((row for row in self._active() if row.state is BookingState.WAITING and not is_offered(row)), key=_turn)
 
+    def _offered(self) -> list[Booking]:
+        return [row for row in self._active() if is_offered(row)]
+
+    def _active_groups(self) -> list[GroupBooking]:
+        return [group for group in self.groups.values() if group.state in ACTIVE_GROUP_STATES]
+
+    def _awaiting(self) -> list[GroupBooking]:
+        return [group for group in self._active_groups() if group.seats_awaited]
+
+    def _line(self) -> list[Waiting]:
+        return [*queue.in_turn(self._queue(), self._awaiting())]
+
+    def _free_for_newcomers(self) -> int:
+        """B2: what is free, and with a queue only what its groups passed on."""
+        free = max(0, self.session.capacity - self.session.held)
+        return min(free, self.session.passed) if self._line() else free
+
     def _catalog(self, *, capacity: int, status: str | None = None) -> SessionState:
         version = self.session.catalog_version + 1
         return catalog_says(
@@ -225,14 +361,31 @@ class Seats(RuleBasedStateMachine):
         ).session
 
     def _serve(self) -> None:
-        queue = self._queue()
-        heads = queue[: self.session.servable(self.now)]
-        for rank, head in enumerate(heads, start=1):
-            fact = self.session.serve(head, rank, "place libérée", self.now, is_holiday)
+        self._give(queue.share(self.session, self._line(), Moment(self.now, is_holiday)))
+
+    def _pass_on(self, group_id: UUID) -> None:
+        behind = [entry for entry in self._line() if entry != self.groups[group_id]]
+        self._give(queue.share_what_was_passed_on(self.session, behind, Moment(self.now, is_holiday)))
+
+    def _give(self, facts: Iterator[queue.Served]) -> None:
+        for fact in facts:
+            assert self.session.held <= self.session.capacity
+            if isinstance(fact, GroupEvent):
+                self._keep_group(fact)
+                continue
             promoted = self.kind is ActivityType.INNOVATION_THURSDAY and self.now < self.session.starts_at - timedelta(hours=24)
             assert isinstance(fact, WaitlistPromoted) == promoted  # W2
-            assert self.session.held <= self.session.capacity
             self._keep(fact)
+
+    def _keep_group(self, fact: GroupEvent) -> None:
+        known = self.groups.get(fact.group_id)
+        assert fact.version == (known.version if known else 0) + 1
+        self.facts.append(fact)
+        if isinstance(fact, GroupBookingBypassed):
+            self.bypassed.add(fact.group_id)
+        if known is None:
+            known = groups.opened(cast("groups.Opening", fact))
+        self.groups[fact.group_id] = queue.changed(known, fact)
 
     def _keep(self, fact: Fact) -> None:
         known = self.rows.get(fact.booking_id)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from services.booking.groups import handlers as groups
 from services.booking.seats import handlers as seats
 from services.catalog.activities import handlers as activities
 from services.catalog.changes import handlers as changes
@@ -29,7 +30,7 @@ from shared.settings import Settings
 DEMONSTRATION = datetime(2027, 3, 1, 8, 0, tzinfo=UTC)
 SERVED: dict[str, tuple[list[Requests], list[Consumers]]] = {
     "catalog": ([activities.requests, series.requests, changes.requests], [changes.events]),
-    "booking": ([seats.requests], [seats.events]),
+    "booking": ([seats.requests, groups.requests], [seats.events]),
     "projects": ([calls.requests, engagements.requests], []),
     "gateway": ([directory.requests], []),
 }

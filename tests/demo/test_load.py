@@ -19,6 +19,7 @@ from deploy.demo_plan import demo_id
 from shared.bus import Caller
 from shared.contracts.booking import Booking, BookingState, CancelBooking, GetAvailability, ListBookings
 from shared.contracts.catalog import GetSession, ListSessions, RescheduleSession
+from shared.contracts.groups import GroupState, ListGroups
 from shared.contracts.projects import GetPortfolio
 from shared.contracts.series import DateState, GetSeries
 from shared.database import Database
@@ -63,7 +64,7 @@ async def test_the_demonstration_loads_whole_and_loading_it_again_changes_nothin
     assert [str(refused) for refused in report.refused] == []
     assert (report.exit_code, len(report.skipped), report.done["register_agent"]) == (0, 1, 180)
     assert {step: (done, total) for step, done, total in seen} == {
-        "agents": (180, 180), "programme": (32, 32), "bookings": (33, 33), "projects": (11, 11)
+        "agents": (180, 180), "programme": (32, 32), "bookings": (34, 34), "projects": (11, 11)
     }  # fmt: skip
     events = await settled(stack.databases)
 
@@ -99,6 +100,9 @@ async def test_what_people_find_on_1_march(start: Start) -> None:
     assert (graphic.held, graphic.waiting) == (12, 31)
     assert counters[demo_id("session", "codeveloppement-printemps")].held == 8
     assert counters[demo_id("session", "prototyper-dix-places")].held == 0
+
+    (group,) = (await ask(ListGroups(contact_agent_id=agent_id("agent-0001")), OPERATOR)).groups
+    assert (group.state, group.seats_needed, group.seats_held, group.rank) == (GroupState.WAITING, 14, 12, 1)
 
     first_in_queue = await place_in_pitch(stack, "agent-0002")
     assert (first_in_queue.state, first_in_queue.rank) == (BookingState.WAITING, 1)

@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 
 from deploy.agents import Agent, read_agents
 from deploy.child import free_port
-from services.booking.app import seats
+from services.booking.app import groups, seats
 from services.booking.attendance import handlers as attendance
 from services.booking.certificates import handlers as certificates
 from services.catalog.activities import handlers as activities
@@ -54,7 +54,7 @@ NEIGHBOURS = {
     "catalog": Service("catalog", requests=[activities.requests, series.requests]),
     "booking": Service(
         "booking",
-        requests=[seats.requests, attendance.requests, certificates.requests],
+        requests=[seats.requests, groups.requests, attendance.requests, certificates.requests],
         events=[seats.events, attendance.events],
         background=[seats.announce_availability],
     ),

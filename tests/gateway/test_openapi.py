@@ -14,7 +14,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from deploy.contracts.house import every_refusal
-from services.gateway.api import attendance, bookings, certificates, openapi, programme
+from services.gateway.api import attendance, bookings, certificates, groups, openapi, programme
 from services.gateway.api.models import BookingItem, Bookings, Me, SessionItem, SessionPage
 from tests.gateway.conftest import ALICE, House, add_session
 
@@ -52,7 +52,7 @@ async def test_it_lists_every_operation_that_is_served(document: dict[str, Any])
     listed = {(method, path) for method, path, _ in operations(document)}
     served = {
         (method.lower(), route.path)
-        for router in (programme.programme, programme.me, bookings.router, attendance.router, certificates.router)
+        for router in (programme.programme, programme.me, bookings.router, attendance.router, certificates.router, groups.router)
         for route in router.routes
         if isinstance(route, APIRoute)
         for method in route.methods or ()

@@ -23,7 +23,7 @@ from services.notify.mail.domain import (
 from shared.contracts.booking import BookingState
 from tests.notify.given import FRIDAY, HALL, LIBRARY, THURSDAY, Seat, a_session, changed, period
 
-ABOUT_BOOKINGS = [kind for kind in MailKind if not kind.startswith(("application", "engagement")) and kind not in ATTENDANCE]
+ABOUT_BOOKINGS = [kind for kind in MailKind if not kind.startswith(("application", "engagement", "group")) and kind not in ATTENDANCE]
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,7 @@ class SessionIsCancelled(Refused):
     title = "Cette séance est annulée."
 
 
-class BookingNotOpenYet(Refused):
-    """Travels with `opens_at` (B6)."""
-
+class BookingNotOpenYet(Refused):  # travels with `opens_at` (B6)
     code = "booking_not_open_yet"
     title = "Les inscriptions à cette séance ne sont pas encore ouvertes."
 
@@ -64,9 +62,7 @@ class BookingClosed(Refused):
     title = "Les inscriptions à cette séance sont closes."
 
 
-class AlreadyBooked(Refused):
-    """Travels with `booking_id`, the place that the agent has (B3)."""
-
+class AlreadyBooked(Refused):  # travels with `booking_id`, the place that the agent has (B3)
     code = "already_booked"
     title = "Vous avez déjà une place ou un rang dans la liste d'attente de cette séance."
 
@@ -95,9 +91,7 @@ class OfferExpired(Refused):
     title = "Le délai pour répondre est passé : la place est allée à la personne suivante."
 
 
-class OfferAnswered(Refused):
-    """Travels with the offer's `state`."""
-
+class OfferAnswered(Refused):  # travels with the offer's `state`
     code = "offer_answered"
     title = "Vous avez déjà répondu à cette proposition."
 
@@ -112,11 +106,12 @@ class Session:
     milestones: Milestones
     status: Literal["scheduled", "cancelled"]
     capacity: int
-    held: int  # confirmed bookings and live offers; later also pending approval, to reconfirm, group holds (B1)
-    waiting: int  # without those who have an offer
+    held: int  # confirmed bookings, live offers, seats that groups have without a name or that are kept for them (B1)
+    waiting: int  # agents without those who have an offer, and groups that await seats, each as one
     sequence: int  # of the last decision
     catalog_version: int
     first_waiting: int = 0  # of those who wait, how many came with a priority token; read only when somebody brings one (W1)
+    passed: int = 0  # free seats that the groups of the queue did not take: whoever comes next may have them (W6)
 
     @property
     def over_capacity(self) -> int:
@@ -129,24 +124,24 @@ class Session:
         `already` is the agent's active booking of this session, if any (B3). A booking that ended does not count: coming back is a
         new record at the end of the queue (B4). A priority `token` goes before those who have none, and counts in a queue only (W1).
         """
-        self._must_be_ahead(now)
+        self.must_be_ahead(now)
         if already is not None:
             raise AlreadyBooked(f"agent {agent_id} has {already}", booking_id=str(already))
-        self._must_be_open(now)
+        self.must_be_open(now)
         about: dict[str, Any] = {"version": 1, "booking_id": booking_id, "session_id": self.session_id, "agent_id": agent_id}
-        about |= {"session_sequence": self._next_sequence(), "decided_at": now}
-        if not self._has_seat_for_newcomers:
+        about |= {"session_sequence": self.next_sequence(), "decided_at": now}
+        if not self.free_for_newcomers:
             self.waiting += 1
             self.first_waiting += token
             rank = self.first_waiting if token else self.waiting  # the queue has no holes: its length is the newcomer's rank
             return WaitlistJoined(**about, state=BookingState.WAITING, rank=rank, priority=token)
-        self.held += 1
+        self.take(1)
         return BookingConfirmed(**about, state=BookingState.CONFIRMED)
 
     def cancel(self, booking: Booking, now: datetime) -> BookingCancelled | WaitlistLeft | SeatOfferDeclined:
         """Give a seat back, late after the cut-off (N1), decline the one that is offered, or leave the queue, which frees no seat."""
         _must_be_active(booking)
-        self._must_be_ahead(now)
+        self.must_be_ahead(now)
         if is_offered(booking):
             return self.decline(booking, now)
         if booking.state is BookingState.WAITING:
@@ -157,10 +152,10 @@ class Session:
     # --- the queue -----------------------------------------------------------------------------------------------------
 
     def servable(self, now: datetime) -> int:
-        """How many of the queue can be served now: none past the offer cut-off or once cancelled (W4), nor over capacity (B8)."""
-        if self.status == "cancelled" or now >= self.milestones.offers_until:
+        """How many seats the queue can have now: none past the offer cut-off or once cancelled (W4), nor over capacity (B8)."""
+        if not self.waiting or self.status == "cancelled" or now >= self.milestones.offers_until:
             return 0
-        return min(max(0, self.capacity - self.held), self.waiting)
+        return max(0, self.capacity - self.held - self.passed)
 
     def serve(self, head: Booking, rank: int, because: str, now: datetime, is_holiday: IsHoliday) -> WaitlistPromoted | SeatOfferMade:
         """Give a free seat to the head of the queue, or hold it while they are asked, with the reason that they will read (W2, W5)."""
@@ -207,7 +202,8 @@ class Session:
         self.starts_at = catalog.starts_at
         self.milestones = milestones
         self.capacity = catalog.capacity
-        self._next_sequence()
+        self.passed = min(self.passed, max(0, self.capacity - self.held))
+        self.next_sequence()
         return True
 
     def close(
@@ -222,16 +218,22 @@ class Session:
     # -------------------------------------------------------------------------------------------------------------------
 
     @property
-    def _has_seat_for_newcomers(self) -> bool:
-        return not self.waiting and self.held < self.capacity
+    def free_for_newcomers(self) -> int:
+        """All free seats where nobody waits, otherwise those that the queue passed on (B2)."""
+        return self.passed if self.waiting else max(0, self.capacity - self.held)
 
-    def _must_be_ahead(self, now: datetime) -> None:
+    def take(self, seats: int) -> None:
+        """Of those that are free for newcomers."""
+        self.held += seats
+        self.passed = max(0, self.passed - seats)
+
+    def must_be_ahead(self, now: datetime) -> None:
         if self.status == "cancelled":
             raise SessionIsCancelled(f"session {self.session_id}")
         if now >= self.starts_at:
             raise SessionStarted(f"session {self.session_id} began at {self.starts_at.isoformat()}")
 
-    def _must_be_open(self, now: datetime) -> None:
+    def must_be_open(self, now: datetime) -> None:
         opens_at, closes_at = self.milestones.opens_at, self.milestones.closes_at
         if opens_at is not None and now < opens_at:
             raise BookingNotOpenYet(f"session {self.session_id} opens at {opens_at.isoformat()}", opens_at=opens_at.isoformat())
@@ -244,7 +246,7 @@ class Session:
             raise OfferUnknown(f"booking {booking.booking_id} has no offer")
         if offer.state is OfferState.EXPIRED or (offer.state is OfferState.OFFERED and now >= offer.deadline):
             raise OfferExpired(f"the offer of {booking.booking_id} ended", session_id=str(self.session_id), **self._rank_again(offer, now))
-        self._must_be_ahead(now)
+        self.must_be_ahead(now)
         if offer.state is not OfferState.OFFERED:
             raise OfferAnswered(f"the offer of {booking.booking_id} is {offer.state}", state=offer.state.value)
 
@@ -253,9 +255,9 @@ class Session:
         if now >= self.milestones.closes_at or self.status == "cancelled":
             return {}
         held = self.held - (offer.state is OfferState.OFFERED)
-        return {"rank": 0 if not self.waiting and held < self.capacity else self.waiting + 1}
+        return {"rank": 0 if self.passed or (not self.waiting and held < self.capacity) else self.waiting + 1}
 
-    def _next_sequence(self) -> int:
+    def next_sequence(self) -> int:
         self.sequence += 1
         return self.sequence
 
@@ -266,7 +268,7 @@ class Session:
             "booking_id": booking.booking_id,
             "session_id": self.session_id,
             "agent_id": booking.agent_id,
-            "session_sequence": self._next_sequence(),
+            "session_sequence": self.next_sequence(),
             "decided_at": now,
         }
 

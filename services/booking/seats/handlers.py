@@ -12,8 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.booking.deadlines.domain import Milestones
 from services.booking.deadlines.france import is_holiday
+from services.booking.groups import store as groups
+from services.booking.groups.domain import end
 from services.booking.priority import store as priority
 from services.booking.priority.store import Token
+from services.booking.queue import domain as queue
+from services.booking.queue.domain import Moment
 from services.booking.seats import domain, queries, store
 from services.booking.seats.domain import BookingUnknown, Change, Fact, Session, SessionNotReady
 from shared import clock, outbox, telemetry
@@ -35,6 +39,7 @@ from shared.contracts.booking import (
     WaitlistLeft,
 )
 from shared.contracts.catalog import SessionCancelled, SessionRescheduled, SessionScheduled, SessionState
+from shared.contracts.groups import GroupEvent, GroupState
 from shared.database import Database
 from shared.errors import NotAllowed, Refused
 from shared.outbox import Causing
@@ -70,7 +75,7 @@ async def book_seats(orders: Sequence[Order[BookSeat]], tx: AsyncConnection) -> 
     for order, place in zip(orders, places, strict=True):
         session_id, agent_id = order.request.session_id, order.request.agent_id
         try:
-            if not _acts_for(order.caller, agent_id):
+            if not acts_for(order.caller, agent_id):
                 raise NotAllowed(f"{order.caller.actor} books for {agent_id}")
             if (session := sessions.get(session_id)) is None:
                 raise SessionNotReady(f"session {session_id}")
@@ -99,9 +104,9 @@ async def cancel_booking(request: CancelBooking, caller: Caller, tx: AsyncConnec
     now = clock.now()
 
     fact = session.cancel(booking, now)
-    served = [] if isinstance(fact, WaitlistLeft) else await _serve_queue(tx, session, "place libérée", now)
+    served = [] if isinstance(fact, WaitlistLeft) else await serve_queue(tx, session, "place libérée", now)
 
-    await _record(tx, session, [fact, *served], caller)
+    await record(tx, session, [fact, *served], caller)
     return domain.changed(booking, fact)
 
 
@@ -112,7 +117,7 @@ async def accept_offer(request: AcceptOffer, caller: Caller, tx: AsyncConnection
 
     fact = session.accept(booking, clock.now())
 
-    await _record(tx, session, [fact], caller)
+    await record(tx, session, [fact], caller)
     return domain.changed(booking, fact)
 
 
@@ -122,9 +127,9 @@ async def decline_offer(request: DeclineOffer, caller: Caller, tx: AsyncConnecti
     now = clock.now()
 
     fact = session.decline(booking, now)
-    served = await _serve_queue(tx, session, "place libérée", now)
+    served = await serve_queue(tx, session, "place libérée", now)
 
-    await _record(tx, session, [fact, *served], caller)
+    await record(tx, session, [fact, *served], caller)
     return domain.changed(booking, fact)
 
 
@@ -138,9 +143,9 @@ async def expire_offer(timer: Timer, tx: AsyncConnection) -> None:
     now = clock.now()
 
     fact = session.expire(booking, locked[1].offer, now)
-    served = await _serve_queue(tx, session, "place libérée", now)
+    served = await serve_queue(tx, session, "place libérée", now)
 
-    await _record(tx, session, [fact, *served], timer)
+    await record(tx, session, [fact, *served], timer)
 
 
 # --- questions --------------------------------------------------------------------------------------------------------
@@ -150,14 +155,14 @@ async def expire_offer(timer: Timer, tx: AsyncConnection) -> None:
 async def get_booking(request: GetBooking, caller: Caller, database: Database) -> Booking:
     async with database.connect() as connection:
         booking = await queries.booking(connection, request.booking_id)
-    if booking is None or not _acts_for(caller, booking.agent_id):
+    if booking is None or not acts_for(caller, booking.agent_id):
         raise BookingUnknown(f"booking {request.booking_id}")
     return booking
 
 
 @requests.query(ListBookings)
 async def list_bookings(request: ListBookings, caller: Caller, database: Database) -> BookingList:
-    if not _acts_for(caller, request.agent_id):
+    if not acts_for(caller, request.agent_id):
         raise NotAllowed(f"{caller.actor} lists the bookings of {request.agent_id}")
     async with database.connect() as connection:
         return BookingList(bookings=await queries.bookings_of(connection, request.agent_id, request.limit))
@@ -192,22 +197,26 @@ async def follow_session(received: Received[SessionScheduled | SessionReschedule
         facts = await _close(tx, session, catalog, now)
     else:
         facts = await _bring_offers_forward(tx, session, now)
-        facts += await _serve_queue(tx, session, "place libérée" if facts else "place ajoutée", now)
-    await _record(tx, session, facts, received)
+        await record(tx, session, facts, received)
+        facts = await serve_queue(tx, session, "place libérée" if facts else "place ajoutée", now)
+    await record(tx, session, facts, received)
 
 
-async def _close(tx: AsyncConnection, session: Session, catalog: SessionState, now: datetime) -> list[Change]:
+async def _close(tx: AsyncConnection, session: Session, catalog: SessionState, now: datetime) -> list[Change | GroupEvent]:
     reason = f"séance annulée : {catalog.cancellation_reason}" if catalog.cancellation_reason else "séance annulée"
     until = now + priority.LASTS
     facts = [session.close(booking, reason, now, until) for booking in await store.active_bookings(tx, session)]
-    await priority.grant(tx, [fact.agent_id for fact in facts], store.series_of(catalog), session.session_id, now)
-    return [*facts]
+    closed = [end(session, group, GroupState.CLOSED, now, reason, until) for group in await groups.active_groups(tx, session)]
+    holders = [*(fact.agent_id for fact in facts), *(fact.contact_agent_id for fact in closed)]
+    await priority.grant(tx, holders, store.series_of(catalog), session.session_id, now)
+    return [*facts, *closed]
 
 
-async def _bring_offers_forward(tx: AsyncConnection, session: Session, now: datetime) -> list[Change]:
-    offered = await store.offered_bookings(tx, session)
-    facts = (session.bring_forward(booking, booking.offer, now) for booking in offered if booking.offer)
-    return [fact for fact in facts if fact is not None]
+async def _bring_offers_forward(tx: AsyncConnection, session: Session, now: datetime) -> list[Change | GroupEvent]:
+    offered, moment = await store.offered_bookings(tx, session), Moment(now, is_holiday)
+    facts = [session.bring_forward(booking, booking.offer, now) for booking in offered if booking.offer]
+    kept = [queue.bring_forward(session, group, moment) for group in await groups.waiting_groups(tx, session)]
+    return [fact for fact in (*facts, *kept) if fact is not None]
 
 
 # --- what other concepts of booking ask -------------------------------------------------------------------------------
@@ -262,26 +271,32 @@ class _Tokens:
 
 async def _lock_place(tx: AsyncConnection, booking_id: UUID, caller: Caller) -> tuple[Session, Booking]:
     locked = await store.lock_session_of(tx, booking_id)
-    if locked is None or not _acts_for(caller, locked[1].agent_id):
+    if locked is None or not acts_for(caller, locked[1].agent_id):
         raise BookingUnknown(f"booking {booking_id}")
     return locked
 
 
-async def _serve_queue(tx: AsyncConnection, session: Session, because: str, now: datetime) -> list[Change]:
-    number = session.servable(now)
-    heads = await store.heads(tx, session, number) if number else []
-    return [session.serve(head, rank, because, now, is_holiday) for rank, head in enumerate(heads, start=1)]
+async def serve_queue(tx: AsyncConnection, session: Session, because: str, now: datetime) -> list[Change | GroupEvent]:
+    """Give what is free to the agents and the groups that wait; what was decided before is recorded before (W1, W6)."""
+    free = session.servable(now)
+    if not free:
+        return []
+    line = queue.in_turn(await store.heads(tx, session, free), await groups.waiting_groups(tx, session))
+    return [*queue.share(session, line, Moment(now, is_holiday, because))]
 
 
-async def _record(tx: AsyncConnection, session: Session, facts: Sequence[Change], cause: Causing) -> None:
+async def record(tx: AsyncConnection, session: Session, facts: Sequence[Change | GroupEvent], cause: Causing) -> None:
     """Write the facts, say them, and set what ends the offers among them. A timer that an answer made late finds a newer booking."""
-    await store.record(tx, {session.session_id: session}, facts)
-    for fact in facts:
+    places = [fact for fact in facts if not isinstance(fact, GroupEvent)]
+    await store.record(tx, {session.session_id: session}, places)
+    if len(places) < len(facts):
+        await groups.record(tx, session, [fact for fact in facts if isinstance(fact, GroupEvent)])
+    for fact in places:
         if isinstance(fact, SeatOfferMade):
             about = {"booking_id": fact.booking_id, "version": fact.version}
             await set_timer(tx, f"offer/{fact.booking_id}/{fact.version}", fact.deadline, OFFER_EXPIRES, about)
     await outbox.record(tx, *facts, cause=cause)
 
 
-def _acts_for(caller: Caller, agent_id: UUID) -> bool:
+def acts_for(caller: Caller, agent_id: UUID) -> bool:
     return caller.is_agent(agent_id) or caller.has("operator", "lab_team")

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.contracts.booking import Availability, Booking, BookingState, OfferState, SeatOffer
 
 # Before somebody are those who joined earlier, unless they have no priority token while this one has, and those who joined later with one
-# while this one has none (W1). Who has an offer waits for nobody.
+# while this one has none (W1). Who has an offer waits for nobody. A group that awaits seats is one, as it is in `session.waiting`.
 _BOOKING = """
     select place.booking_id, place.session_id, agent_id, state, place.session_sequence, version, booked_at, reason, priority,
            offer_state, offer_deadline, offered_at,
@@ -26,6 +26,10 @@ _BOOKING = """
                select count(*) from booking ahead
                where ahead.session_id = place.session_id and ahead.state = 'waiting' and ahead.offer_state is null
                  and ahead.priority and not place.priority and ahead.session_sequence > place.session_sequence
+           ) + (
+               select count(*) from group_booking ahead
+               where ahead.session_id = place.session_id and ahead.seats_awaited > 0
+                 and ahead.session_sequence < place.session_sequence and not place.priority
            ) end as rank,
            case when state = 'waiting' and offer_state is null then session.waiting end as waiting,
            (select outcome from attendance where attendance.booking_id = place.booking_id) as attendance
@@ -43,43 +47,61 @@ _AVAILABILITY = text(
 )
 
 # One statement, hence one snapshot: what it finds is wrong, not merely under way.
+#
+# A place is an agent's booking or a group. A group has seats given when it has some without a name or some are kept for it; one that was
+# bypassed let others go first (W6).
 _AUDIT = text(
     """
-    with counted as (
+    with place as (
+        select session_id, agent_id, session_sequence, given_sequence, priority, state = 'waiting' and offer_state is null as waits,
+               state = 'confirmed' or offer_state is not distinct from 'offered' as given,
+               (state = 'confirmed' or offer_state is not distinct from 'offered')::int as seats,
+               case when offer_state = 'offered' then offer_deadline end as offered_until, offer_state = 'offered' and not exists (
+                   select from timer where timer.key = 'offer/' || booking_id || '/' || booking.version) as no_timer
+        from booking where state in ('confirmed', 'waiting')
+        union all
+        select session_id, group_id, session_sequence, given_sequence, false, seats_awaited > 0 and bypassed_sequence is null,
+               seats_unnamed + seats_held > 0, seats_unnamed + seats_held, offer_deadline, seats_held > 0 and not exists (
+                   select from timer
+                   where timer.key = 'group/' || group_id || case when offer_deadline is null then '/holds' else '/offer' end)
+        from group_booking where state in ('waiting', 'partly_confirmed', 'confirmed')
+    ), counted as (
         select session_id,
-               count(*) filter (where state = 'confirmed') as confirmed,
-               count(*) filter (where offer_state = 'offered') as offered,
-               count(*) filter (where state = 'waiting' and offer_state is null) as waiting,
+               sum(seats) as seats,
+               count(*) as places,
                count(distinct agent_id) as agents,
                coalesce(max(session_sequence), 0) as last_place,
                max(session_sequence) filter (where given and not priority) as last_seated,
                max(coalesce(given_sequence, session_sequence)) filter (where given and not priority) as last_given,
                max(session_sequence) filter (where given and priority) as last_first_seated,
-               min(session_sequence) filter (where not given and not priority) as waits_longest,
-               min(session_sequence) filter (where not given and priority) as first_waits_longest,
-               max(offer_deadline) filter (where offer_state = 'offered') as last_deadline,
-               bool_or(offer_state = 'offered' and not exists (
-                   select from timer where timer.key = 'offer/' || booking_id || '/' || booking.version)) as no_timer
-        from booking cross join lateral (select state = 'confirmed' or offer_state is not distinct from 'offered') as seat(given)
-        where state in ('confirmed', 'waiting') and (cast(:session_ids as uuid[]) is null or session_id = any(cast(:session_ids as uuid[])))
-        group by session_id
+               min(session_sequence) filter (where waits and not priority) as waits_longest,
+               min(session_sequence) filter (where waits and priority) as first_waits_longest,
+               max(offered_until) as last_deadline,
+               bool_or(no_timer) as no_timer
+        from place where cast(:session_ids as uuid[]) is null or session_id = any(cast(:session_ids as uuid[])) group by session_id
     )
     select session.session_id, found.code
     from session
     left join counted using (session_id)
+    cross join lateral (
+        select (select count(*) from booking where booking.session_id = session.session_id and state = 'waiting' and offer_state is null)
+             + (select count(*) from group_booking one where one.session_id = session.session_id and seats_awaited > 0) as entries
+    ) as queue
     cross join lateral (values
-        ('held_is_not_the_number_of_seats_given', held <> coalesce(confirmed + offered, 0)),
-        ('waiting_is_not_the_length_of_the_queue', session.waiting <> coalesce(counted.waiting, 0)),
-        ('more_seats_given_than_there_are', confirmed + offered > capacity + over_capacity),
-        ('two_places_of_one_agent', agents <> confirmed + offered + counted.waiting),
+        ('held_is_not_the_number_of_seats_given', held <> coalesce(seats, 0)),
+        ('waiting_is_not_the_length_of_the_queue', session.waiting <> entries),
+        ('more_seats_given_than_there_are', seats > capacity + over_capacity),
+        ('two_places_of_one_agent', agents <> places),
         ('a_place_from_the_future', last_place > sequence),
         ('seated_before_one_who_waited_longer', last_seated > waits_longest or last_first_seated > first_waits_longest),
         ('seated_before_one_with_a_priority_token', last_given > first_waits_longest),
         ('a_free_seat_and_a_queue',
-         status = 'scheduled' and coalesce(offers_until, starts_at) > :now and held < capacity and session.waiting > 0),
+         status = 'scheduled' and coalesce(offers_until, starts_at) > :now and held + passed < capacity and session.waiting > 0),
         ('an_offer_that_nothing_ends', no_timer),
         ('an_offer_past_the_cut_off', last_deadline > coalesce(offers_until, starts_at)),
-        ('a_place_in_a_cancelled_session', status = 'cancelled' and confirmed + offered + counted.waiting > 0)
+        ('seats_passed_on_by_nobody', passed > 0 and not exists (
+            select from group_booking one where one.session_id = session.session_id and seats_awaited > 0)),
+        ('a_place_in_a_cancelled_session', status = 'cancelled' and places > 0)
     ) as found(code, wrong)
     where found.wrong and (cast(:session_ids as uuid[]) is null or session_id = any(cast(:session_ids as uuid[])))
     """

@@ -27,7 +27,7 @@ from shared.database import fetch
 # A session that the release before wrote has no dates of B6 and W4 yet: it is open, and offers seats, until it starts.
 _SESSION = """
     session_id, series_id, starts_at, opens_at, coalesce(closes_at, starts_at) as closes_at, cancellation_cutoff, promotions_until,
-    coalesce(offers_until, starts_at) as offers_until, status, capacity, held, waiting, sequence, catalog_version
+    coalesce(offers_until, starts_at) as offers_until, status, capacity, held, waiting, passed, sequence, catalog_version
 """
 _BOOKING = """
     booking_id, session_id, agent_id, state, session_sequence, version, booked_at, reason, priority, offer_state, offer_deadline, offered_at
@@ -90,9 +90,9 @@ _ACTIVE = text(
 _RECORD = """
     with counted as (
         update session
-        set held = now.held, waiting = now.waiting, sequence = now.sequence,
+        set held = now.held, waiting = now.waiting, passed = now.passed, sequence = now.sequence,
             over_capacity = least(over_capacity, greatest(now.held - capacity, 0))
-        from unnest($1::uuid[], $2::int[], $3::int[], $4::bigint[]) as now(session_id, held, waiting, sequence)
+        from unnest($1::uuid[], $2::int[], $3::int[], $13::int[], $4::bigint[]) as now(session_id, held, waiting, passed, sequence)
         where session.session_id = now.session_id
     )
     insert into booking as place (booking_id, session_id, agent_id, state, session_sequence, version, booked_at, decided_at, reason)
@@ -142,7 +142,8 @@ _TAKE_OVER = text(
     set series_id = :series_id, activity_type = :activity_type, starts_at = :starts_at, ends_at = :ends_at, opens_at = :opens_at,
         closes_at = :closes_at, cancellation_cutoff = :cancellation_cutoff, promotions_until = :promotions_until,
         offers_until = :offers_until, status = :status, capacity = :capacity,
-        over_capacity = greatest(held - :capacity, 0), sequence = :sequence, catalog_version = :catalog_version
+        private = :private, passed = :passed, over_capacity = greatest(held - :capacity, 0), sequence = :sequence,
+        catalog_version = :catalog_version
     where session_id = :session_id
     """
 )
@@ -234,6 +235,7 @@ async def record(tx: AsyncConnection, locked: Mapping[UUID, Session], facts: Seq
         [fact.version for fact in facts],
         [fact.decided_at for fact in facts],
         [getattr(fact, "reason", "") for fact in facts],
+        [session.passed for session in changed],
     )
     await _record_gifts(tx, facts)
 
@@ -263,7 +265,8 @@ async def open_session(tx: AsyncConnection, catalog: SessionState, milestones: M
 async def take_over(tx: AsyncConnection, session: Session, catalog: SessionState) -> None:
     """Write what `Session.follow` accepted."""
     values = _of_catalog(catalog, session.milestones)
-    await tx.execute(_TAKE_OVER, values | {"sequence": session.sequence, "catalog_version": session.catalog_version})
+    values |= {"sequence": session.sequence, "catalog_version": session.catalog_version, "passed": session.passed}
+    await tx.execute(_TAKE_OVER, values | {"private": catalog.private})
 
 
 async def announce(tx: AsyncConnection, most: int) -> list[SessionAvailabilityChanged]:
@@ -314,6 +317,7 @@ def _session(row: Mapping[Any, Any] | asyncpg.Record) -> Session:
         capacity=row["capacity"],
         held=row["held"],
         waiting=row["waiting"],
+        passed=row["passed"],
         sequence=row["sequence"],
         catalog_version=row["catalog_version"],
     )

@@ -78,7 +78,7 @@ async def answer_by_link(request: Request) -> Response:
         raise LinkExpired(f"it was for booking {link.booking_id}")
     order: Order[Booking] = ORDERS[link.purpose](booking_id=link.booking_id)
     try:
-        booking = await patiently(lambda each: visit.desk.bus.ask(order, each), _speaker(link))
+        booking = await patiently(lambda each: visit.desk.bus.ask(order, each), speaker(link))
     except Refused as refusal:
         if refusal.code in AWAY:
             raise
@@ -97,13 +97,13 @@ def signed_link(request: Request, *purposes: Purpose) -> Link:
     return link
 
 
-def _speaker(link: Link) -> Caller:
+def speaker(link: Link) -> Caller:
     """The agent whom the mail was written to: that the link came to them is what the signature stands for."""
     return Caller(str(link.agent_id), frozenset({"agent"}))
 
 
 async def _booking(visit: Visit, link: Link) -> Booking:
-    return await visit.desk.bus.ask(GetBooking(booking_id=link.booking_id), _speaker(link))
+    return await visit.desk.bus.ask(GetBooking(booking_id=link.booking_id), speaker(link))
 
 
 async def _page(

@@ -11,6 +11,7 @@ from shared.clock import PARIS
 from shared.contracts.attendance import CheckInWay, HalfDay
 from shared.contracts.booking import AttendanceOutcome, Availability, Booking, BookingState, OfferState
 from shared.contracts.catalog import DeliveryMode, Period
+from shared.contracts.groups import GroupBooking, GroupState
 from shared.contracts.projects import ApplicationState, EngagementState, EntryKind, Outcome
 
 DAYS = ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche")
@@ -64,6 +65,15 @@ OFFER_STATES = {
     OfferState.EXPIRED: "Place proposée, restée sans réponse",
 }
 
+GROUP_STATES = {
+    GroupState.WAITING: "En liste d’attente",
+    GroupState.PARTLY_CONFIRMED: "Places confirmées en partie",
+    GroupState.CONFIRMED: "Places confirmées",
+    GroupState.CANCELLED: "Désinscrit par vous",
+    GroupState.RELEASED: "Places rendues, faute de noms",
+    GroupState.CLOSED: "Fini avec la séance",
+}
+
 APPLICATION_STATES = {
     ApplicationState.SUBMITTED: "À l’étude",
     ApplicationState.ACCEPTED: "Acceptée",
@@ -103,6 +113,37 @@ def answered(booking: Booking) -> str:
         return "C’est noté : la place est proposée à la personne suivante, et vous n’êtes plus en liste d’attente."
     late = " La date limite était passée : l’annulation est notée comme tardive." if booking.state is BookingState.LATE_CANCELLED else ""
     return f"Votre place est rendue ; elle va à la personne suivante s’il y en a une.{late}"
+
+
+def offered_to_group(group: GroupBooking) -> str:
+    kept = "sont gardées" if group.seats_held > 1 else "est gardée"
+    return f"{seats(group.seats_held)} sur les {group.seats_awaited} que le groupe attend {kept}"
+
+
+def answered_for_group(group: GroupBooking, *, taken: bool) -> str:
+    if not taken:
+        return "C’est noté : ces places vont aux suivants de la liste d’attente, et le groupe garde son rang."
+    rest = f" Le groupe garde son rang pour {'les autres' if group.seats_awaited > 1 else 'la dernière'}." if group.seats_awaited else ""
+    return f"C’est noté : {seats(group.seats_unnamed + group.seats_named)} au groupe.{rest} Courriel à suivre."
+
+
+def group_lines(group: GroupBooking) -> list[str]:
+    """Where a group stands, a line for each thing that can be said of it."""
+    lines = [f"{GROUP_STATES[group.state]}, {seats(group.seats_needed)} demandée{'s' if group.seats_needed > 1 else ''}."]
+    if given := group.seats_unnamed + group.seats_named:
+        lines.append(f"Au groupe : {seats(given)}.")
+    if group.seats_awaited:
+        lines.append(f"En attente : {seats(group.seats_awaited)}, au rang {group.rank} sur {group.waiting}.")
+    if group.seats_held:
+        until = group.offer.deadline if group.offer else group.holds_until
+        lines.append(f"Gardées pour lui : {seats(group.seats_held)}" + (f", jusqu’au {instant(until)}." if until else "."))
+    if group.reason:
+        lines.append(sentence(group.reason))
+    return lines
+
+
+def seats(number: int) -> str:
+    return f"{number} place{'s' if number > 1 else ''}"
 
 
 def not_open(seats: Availability, now: datetime) -> str | None:

@@ -8,6 +8,7 @@ from services.gateway.programme.domain import SessionUnknown
 from shared.bus import Bus, Caller
 from shared.contracts.booking import Booking, BookSeat
 from shared.contracts.catalog import GetSession
+from shared.contracts.groups import BookGroup, GroupBooking
 from shared.errors import Refused
 
 
@@ -18,6 +19,15 @@ async def ask_for_seat(bus: Bus, session_id: UUID, caller: Caller) -> Booking:
     except Refused as refusal:
         if refusal.code == "session_not_ready" and not await _exists(bus, session_id, caller):
             raise SessionUnknown(f"session {session_id}") from refusal
+        raise
+
+
+async def ask_for_group(bus: Bus, order: BookGroup, caller: Caller) -> GroupBooking:
+    try:
+        return await bus.ask(order, caller)
+    except Refused as refusal:
+        if refusal.code == "session_not_ready" and not await _exists(bus, order.session_id, caller):
+            raise SessionUnknown(f"session {order.session_id}") from refusal
         raise
 
 

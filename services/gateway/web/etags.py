@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.contracts.booking import Booking
+from shared.contracts.groups import GroupBooking
 from shared.errors import VersionConflict
 
 _VERSION = re.compile(r'"(\d{1,9})(\.\d+\.\d+)?"', re.ASCII)
@@ -25,10 +26,10 @@ def tagged(request: Request, reply: BaseModel, *, etag: str | None = None, share
     return Response(body, headers=headers, media_type="application/json")
 
 
-def version_tag(booking: Booking) -> str:
+def version_tag(place: Booking | GroupBooking) -> str:
     """Its version, and what moves without it while it waits: the queue around it."""
-    queue = f".{booking.rank}.{booking.waiting}" if booking.rank else ""
-    return f'"{booking.version}{queue}"'
+    queue = f".{place.rank}.{place.waiting}" if place.rank else ""
+    return f'"{place.version}{queue}"'
 
 
 def expected_version(request: Request) -> int | None:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.notify.mail.domain import FIRST_WORDS, PATIENT, Before, Known, MailKind
 from shared.contracts.booking import BookingState
 from shared.contracts.catalog import Period, SessionState, VenueSheet
+from shared.contracts.groups import GroupState
 from shared.contracts.notify import MailState
 
 LEASE = timedelta(seconds=60)  # of a mail that waits for its turn in a process; one that is `sending` is never taken by another
@@ -81,7 +82,7 @@ async def claim(tx: AsyncConnection, *, limit: int, instance: str, confirmation_
 
 _KNOWN = text(
     """
-    select booking.state as booking, session.state as session,
+    select booking.state as booking, booking.of_group, session.state as session,
            coalesce(max(other.session_version) filter (where other.state in ('sending', 'sent', 'uncertain')), 0) as told,
            coalesce(bool_or(other.booking_id = booking.booking_id and other.state in ('new', 'deferred')
                             and other.kind = any(:first_words)), false) as to_be_told,
@@ -116,7 +117,7 @@ async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
         return None
     before = mail.details.get("before")
     return Known(
-        booking=BookingState(row.booking),
+        booking=GroupState(row.booking) if row.of_group else BookingState(row.booking),
         session=SessionState.model_validate(row.session),
         told=row.told,
         to_be_told=row.to_be_told,

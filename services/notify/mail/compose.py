@@ -24,6 +24,7 @@ from services.notify.settings import NotifySettings
 from shared.contracts.booking import BookingState
 from shared.contracts.catalog import SessionState
 from shared.contracts.gateway import Contact
+from shared.contracts.groups import GroupState
 from shared.links import Purpose
 
 
@@ -85,7 +86,8 @@ def about_session(
         "over": kind in CANCELLATIONS,
         "in_calendar": bool(entries),
         "reason": _reason(session, details),
-        "waiting": known.booking is BookingState.WAITING,
+        "waiting": known.booking in (BookingState.WAITING, GroupState.WAITING),
+        "of_group": isinstance(known.booking, GroupState),
         "session_page": links.session(session.session_id),
         "answers": _answers(links, booking_id, contact.agent_id, details, session),
     }
@@ -132,6 +134,9 @@ def _answers(links: Links, booking_id: UUID, agent_id: UUID, details: Mapping[st
         "accept": links.answer(Purpose.ACCEPT_OFFER, booking_id, agent_id, until),
         "decline": links.answer(Purpose.DECLINE_OFFER, booking_id, agent_id, until),
         "give_back": links.answer(Purpose.GIVE_BACK, booking_id, agent_id, session.starts_at),
+        "take_part": links.answer(Purpose.TAKE_PART, booking_id, agent_id, until),
+        "leave_part": links.answer(Purpose.LEAVE_PART, booking_id, agent_id, until),
+        "group": links.answer(Purpose.SEE_GROUP, booking_id, agent_id, session.ends_at),
     }
 
 

@@ -21,6 +21,15 @@ from shared.contracts.booking import (
     WaitlistPromoted,
 )
 from shared.contracts.catalog import Period, SessionState, VenueSheet
+from shared.contracts.groups import (
+    ACTIVE_GROUP_STATES,
+    GroupBookingCancelled,
+    GroupBookingConfirmed,
+    GroupBookingRequested,
+    GroupEvent,
+    GroupSeatsOffered,
+    GroupState,
+)
 from shared.errors import Refused
 
 
@@ -53,6 +62,11 @@ class MailKind(StrEnum):
     ATTENDANCE_UNKNOWN = "attendance_unknown"
     CERTIFICATE_AVAILABLE = "certificate_available"
     CERTIFICATE_REVOKED = "certificate_revoked"
+    GROUP_WAITING = "group_waiting"
+    GROUP_CONFIRMED = "group_confirmed"
+    GROUP_OFFERED = "group_offered"
+    GROUP_CANCELLED = "group_cancelled"
+    GROUP_CLOSED = "group_closed"
     APPLICATION_RECEIVED = "application_received"
     APPLICATION_DECIDED = "application_decided"
     ENGAGEMENT_STARTED = "engagement_started"
@@ -65,11 +79,22 @@ FIRST_WORDS = (
     MailKind.WAITLIST_PROMOTED,
     MailKind.OFFER_MADE,
     MailKind.OFFER_ACCEPTED,
+    MailKind.GROUP_WAITING,
+    MailKind.GROUP_CONFIRMED,
+    MailKind.GROUP_OFFERED,
 )
-PATIENT = (MailKind.BOOKING_CONFIRMED, MailKind.WAITLIST_JOINED)
+PATIENT = (MailKind.BOOKING_CONFIRMED, MailKind.WAITLIST_JOINED, MailKind.GROUP_WAITING, MailKind.GROUP_CONFIRMED)
 """Kinds that wait for second thoughts before they leave (E3)."""
 
-CANCELLATIONS = (MailKind.BOOKING_CANCELLED, MailKind.CANCELLED_BY_LAB, MailKind.WAITLIST_CLOSED)
+CANCELLATIONS = (
+    MailKind.BOOKING_CANCELLED,
+    MailKind.CANCELLED_BY_LAB,
+    MailKind.WAITLIST_CLOSED,
+    MailKind.GROUP_CANCELLED,
+    MailKind.GROUP_CLOSED,
+)
+NOT_IN_CALENDARS = (MailKind.WAITLIST_CLOSED, MailKind.GROUP_CANCELLED, MailKind.GROUP_CLOSED)
+"""The end of a place in the queue; and a contact has no seat: those who have are written to themselves."""
 
 ATTENDANCE = (
     MailKind.SHEET_ENTRUSTED,
@@ -85,7 +110,7 @@ ATTENDANCE = (
 _CANCELLED_BY_AGENT = frozenset({BookingState.CANCELLED_BY_AGENT, BookingState.LATE_CANCELLED})
 
 # States in which a booking still is what the mail says.
-_STILL_TRUE: dict[MailKind, frozenset[BookingState]] = {
+_STILL_TRUE: dict[MailKind, frozenset[BookingState | GroupState]] = {
     MailKind.BOOKING_CONFIRMED: frozenset({BookingState.CONFIRMED}),
     MailKind.WAITLIST_JOINED: frozenset({BookingState.WAITING}),
     MailKind.WAITLIST_PROMOTED: frozenset({BookingState.CONFIRMED}),
@@ -95,7 +120,12 @@ _STILL_TRUE: dict[MailKind, frozenset[BookingState]] = {
     MailKind.BOOKING_CANCELLED: _CANCELLED_BY_AGENT,
     MailKind.CANCELLED_BY_LAB: frozenset({BookingState.CANCELLED_BY_LAB}),
     MailKind.WAITLIST_CLOSED: frozenset({BookingState.CLOSED}),
-    MailKind.SESSION_MOVED: frozenset({BookingState.CONFIRMED, BookingState.WAITING}),
+    MailKind.SESSION_MOVED: frozenset({BookingState.CONFIRMED, BookingState.WAITING}) | ACTIVE_GROUP_STATES,
+    MailKind.GROUP_WAITING: frozenset({GroupState.WAITING}),
+    MailKind.GROUP_CONFIRMED: frozenset({GroupState.CONFIRMED, GroupState.PARTLY_CONFIRMED}),
+    MailKind.GROUP_OFFERED: frozenset({GroupState.WAITING, GroupState.PARTLY_CONFIRMED}),
+    MailKind.GROUP_CANCELLED: frozenset({GroupState.CANCELLED}),
+    MailKind.GROUP_CLOSED: frozenset({GroupState.CLOSED}),
 }
 
 # Kinds that make no sense once the lab cancelled the session: its own message follows from booking (E2).
@@ -121,6 +151,20 @@ def kind_for(event: BookingEvent) -> MailKind | None:
     return _KINDS.get(type(event))
 
 
+_GROUP_KINDS: dict[type[GroupEvent], MailKind] = {
+    GroupBookingRequested: MailKind.GROUP_WAITING,
+    GroupBookingConfirmed: MailKind.GROUP_CONFIRMED,
+    GroupSeatsOffered: MailKind.GROUP_OFFERED,
+}
+
+
+def kind_for_contact(event: GroupEvent) -> MailKind | None:
+    """The mail that a group's contact gets. What is kept for the group, or goes past it, is on its page."""
+    if isinstance(event, GroupBookingCancelled):
+        return MailKind.GROUP_CLOSED if event.state is GroupState.CLOSED else MailKind.GROUP_CANCELLED
+    return _GROUP_KINDS.get(type(event))
+
+
 @dataclass(frozen=True, slots=True)
 class Before:
     """When and where a session was when its agents last heard of it."""
@@ -133,7 +177,7 @@ class Before:
 class Known:
     """What notify knows, now, of the matter of one mail."""
 
-    booking: BookingState
+    booking: BookingState | GroupState
     session: SessionState
     told: int
     """Newest version of the session that another mail, gone out already, told this agent; 0 when none did."""
@@ -181,10 +225,10 @@ def place(venue: VenueSheet | None) -> str:
     return f"{venue.name}, {venue.address}, {venue.city}" if venue else "À distance"
 
 
-def calendar_part(kind: MailKind, booking: BookingState) -> Literal["REQUEST", "CANCEL"] | None:
+def calendar_part(kind: MailKind, booking: BookingState | GroupState) -> Literal["REQUEST", "CANCEL"] | None:
     """Whether a mail puts the session into the calendar, takes it out, or leaves the calendar alone. A queue is in no calendar."""
     if kind in CANCELLATIONS:
-        return None if kind is MailKind.WAITLIST_CLOSED else "CANCEL"
+        return None if kind in NOT_IN_CALENDARS else "CANCEL"
     return "REQUEST" if booking is BookingState.CONFIRMED else None
 
 

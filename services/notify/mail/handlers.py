@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify.mail import claims, queries, store
-from services.notify.mail.domain import Before, DeliverySettled, DeliveryUnknown, MailKind, kind_for, moved
+from services.notify.mail.domain import Before, DeliverySettled, DeliveryUnknown, MailKind, kind_for, kind_for_contact, moved
 from services.notify.mail.store import NewMail, key_of
 from shared import telemetry
 from shared.bus import Caller
@@ -27,6 +27,16 @@ from shared.contracts.booking import (
     WaitlistPromoted,
 )
 from shared.contracts.catalog import SessionCancelled, SessionRescheduled, SessionScheduled
+from shared.contracts.groups import (
+    GroupBookingBypassed,
+    GroupBookingCancelled,
+    GroupBookingConfirmed,
+    GroupBookingRequested,
+    GroupBookingResized,
+    GroupEvent,
+    GroupSeatsHeld,
+    GroupSeatsOffered,
+)
 from shared.contracts.notify import Delivery, DeliveryList, ListDeliveries, ResolveDelivery
 from shared.contracts.projects import ApplicationDecided, ApplicationSubmitted, EngagementClosed, EngagementStarted
 from shared.database import Database
@@ -70,6 +80,34 @@ def _about_booking(received: Received[BookingEvent]) -> NewMail | None:
         details=details,
         traceparent=received.envelope.traceparent,
     )
+
+
+@events.effect(
+    "notify-groups",
+    GroupBookingRequested,
+    GroupBookingConfirmed,
+    GroupSeatsHeld,
+    GroupSeatsOffered,
+    GroupBookingBypassed,
+    GroupBookingResized,
+    GroupBookingCancelled,
+)
+async def follow_groups(received: Received[GroupEvent], tx: AsyncConnection) -> None:
+    event = received.event
+    await store.follow_group(tx, event)
+    if (kind := kind_for_contact(event)) is None:
+        return
+    numbers = {"seats_needed", "seats_awaited", "seats_held", "seats_added", "rank", "reason", "deadline", "priority_until"}
+    mail = NewMail(
+        key=key_of("group", event.group_id, event.version, event.contact_agent_id),
+        kind=kind,
+        agent_id=event.contact_agent_id,
+        booking_id=event.group_id,
+        session_id=event.session_id,
+        details=event.model_dump(mode="json", include=numbers, exclude_none=True),
+        traceparent=received.envelope.traceparent,
+    )
+    await store.write(tx, [mail])
 
 
 @events.effect("notify-sessions", SessionScheduled, SessionRescheduled, SessionCancelled)

@@ -21,6 +21,7 @@ from shared.contracts.catalog import DeliveryMode, Period, SessionState, VenueSh
 from shared.links import Link, Purpose
 
 CERTIFICATE_LINK_LASTS = timedelta(days=180)
+PAGES = {Purpose.TAKE_PART: "groupe", Purpose.LEAVE_PART: "groupe", Purpose.SEE_GROUP: "groupe"}
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
@@ -52,7 +53,7 @@ class Links:
     def answer(self, purpose: Purpose, booking_id: UUID, agent_id: UUID, until: datetime) -> str | None:
         """A page that asks the reader to confirm, once, before then (K5)."""
         token = Link(purpose, booking_id, agent_id, until).sign(self.secret)
-        return token and f"{self.home}reponse/{token}"
+        return token and f"{self.home}{PAGES.get(purpose, 'reponse')}/{token}"
 
     def certificate(self, booking_id: UUID | None, agent_id: UUID, issued_at: datetime) -> str | None:
         """The PDF of the valid certificate of a booking, without a sign-in."""

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.notify.mail.domain import Before, MailKind
 from shared.contracts.booking import ACTIVE_STATES, BookingEvent
 from shared.contracts.catalog import SessionState
+from shared.contracts.groups import ACTIVE_GROUP_STATES, GroupEvent
 from shared.database import fetch
 
 
@@ -64,8 +65,8 @@ _HOLD_SESSIONS = text("select 1 from session where session_id = any(:session_ids
 # In id order, so that two batches that share bookings queue up instead of embracing.
 _FOLLOW_BOOKINGS = text(
     """
-    insert into booking as known (booking_id, session_id, agent_id, version, state)
-    select booking_id, session_id, agent_id, version, state
+    insert into booking as known (booking_id, session_id, agent_id, version, state, of_group)
+    select booking_id, session_id, agent_id, version, state, :of_group
     from jsonb_to_recordset(cast(:rows as jsonb)) as heard(booking_id uuid, session_id uuid, agent_id uuid, version int, state text)
     order by booking_id
     on conflict (booking_id) do update set version = excluded.version, state = excluded.state where known.version < excluded.version
@@ -82,7 +83,15 @@ async def follow_bookings(tx: AsyncConnection, events: Sequence[BookingEvent]) -
     sessions = sorted({event.session_id for event in newest.values()})
     await tx.execute(_HOLD_SESSIONS, {"session_ids": sessions})
     rows = [event.model_dump_json(include={"booking_id", "session_id", "agent_id", "version", "state"}) for event in newest.values()]
-    await tx.execute(_FOLLOW_BOOKINGS, {"rows": f"[{','.join(rows)}]"})
+    await tx.execute(_FOLLOW_BOOKINGS, {"rows": f"[{','.join(rows)}]", "of_group": False})
+
+
+async def follow_group(tx: AsyncConnection, event: GroupEvent) -> None:
+    """A group is kept beside the bookings, as a place of its contact: what is written about either is held and looked at the same way."""
+    await tx.execute(_HOLD_SESSIONS, {"session_ids": [event.session_id]})
+    said = event.model_dump(mode="json", include={"session_id", "version", "state"})
+    row = said | {"booking_id": str(event.group_id), "agent_id": str(event.contact_agent_id)}
+    await tx.execute(_FOLLOW_BOOKINGS, {"rows": json.dumps([row]), "of_group": True})
 
 
 _FOLLOW_SESSION = text(
@@ -115,7 +124,7 @@ async def follow_session(tx: AsyncConnection, session: SessionState) -> Followed
 _WRITE_MOVES = text(
     """
     insert into mail (key, kind, agent_id, booking_id, session_id, details, traceparent)
-    select 'session/' || session_id || '/' || :version || '/' || agent_id, :kind, agent_id, booking_id, session_id,
+    select distinct on (agent_id) 'session/' || session_id || '/' || :version || '/' || agent_id, :kind, agent_id, booking_id, session_id,
            jsonb_build_object('reason', cast(:reason as text), 'before', coalesce(
                (select waiting.details -> 'before' from mail as waiting
                 where waiting.session_id = booking.session_id and waiting.agent_id = booking.agent_id and waiting.kind = :kind
@@ -125,13 +134,14 @@ _WRITE_MOVES = text(
            :traceparent
     from booking
     where session_id = :session_id and state = any(:active)
+    order by agent_id, of_group
     on conflict (key) do nothing
     """
 )
 
 
 async def write_moves(tx: AsyncConnection, session: SessionState, before: Before, reason: str, traceparent: str | None) -> None:
-    """One mail for each agent who has a seat or waits for one."""
+    """One mail for each agent who has a seat, waits for one, or is the contact of a group that does; a seat of one's own counts first."""
     was = {
         "periods": [period.model_dump(mode="json") for period in before.periods],
         "venue": before.venue and before.venue.model_dump(mode="json"),
@@ -142,7 +152,7 @@ async def write_moves(tx: AsyncConnection, session: SessionState, before: Before
         "kind": MailKind.SESSION_MOVED,
         "reason": reason,
         "before": json.dumps(was),
-        "active": sorted(ACTIVE_STATES),
+        "active": sorted({*ACTIVE_STATES, *ACTIVE_GROUP_STATES}),
         "traceparent": traceparent,
     }
     await tx.execute(_WRITE_MOVES, values)

@@ -1,0 +1,126 @@
+"""Groups through the API, and the page of a group that the links of its contact's mails lead to (G1, G4, W6, K5)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from shared import clock
+from shared.contracts.catalog import ActivityType
+from shared.contracts.groups import BookGroup, GetGroup, GroupBooking
+from shared.links import Link, Purpose
+from tests.gateway.conftest import ALICE, BOB, OPERATOR, House, add_session
+from tests.gateway.given import refusal
+from tests.gateway.test_answers import book
+
+SECRET = SecretStr("what notify and the gateway share")
+
+
+@pytest.fixture
+async def open_house(house: House) -> House:
+    await house.start("catalog", "booking", "projects")
+    await house.register(ALICE, BOB)
+    return house
+
+
+async def given_offer(house: House) -> GroupBooking:
+    """Alice's group of 4 on a private visit with 2 seats left, in the last week: they are offered at once."""
+    session_id = await add_session(house, capacity=3, days=5, activity_type=ActivityType.LABTOUR, private=True)
+    await book(house, session_id, BOB.agent_id)
+    order = BookGroup(session_id=session_id, contact_agent_id=ALICE.agent_id, seats_needed=4)
+    group = await house.bus.ask(order, OPERATOR)
+    assert group.offer is not None
+    return await now_of(house, group)
+
+
+async def now_of(house: House, group: GroupBooking) -> GroupBooking:
+    return await house.bus.ask(GetGroup(group_id=group.group_id), OPERATOR)
+
+
+def address(group: GroupBooking, purpose: Purpose, agent_id: UUID = ALICE.agent_id) -> str:
+    until = group.offer.deadline if group.offer else clock.now() + timedelta(days=9)
+    return f"/groupe/{Link(purpose, group.group_id, agent_id, until).sign(SECRET)}"
+
+
+async def test_W6_a_part_is_taken_by_a_link_whose_opening_changes_nothing(open_house: House) -> None:
+    group = await given_offer(open_house)
+    anybody = open_house.browser()
+    take, leave, see = (address(group, each) for each in (Purpose.TAKE_PART, Purpose.LEAVE_PART, Purpose.SEE_GROUP))
+
+    for link, button in ((take, "Oui, le groupe les prend"), (leave, "Oui, le groupe les laisse"), (see, None)):
+        page = await anybody.get(link)
+        assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
+        assert "2 places sur les 4" in page.text or button is None
+        assert button is None or button in page.text
+        assert "<script" not in page.text
+    assert (await anybody.post(see)).status_code == 404, "it only shows"
+    assert await now_of(open_house, group) == group
+
+    done = await anybody.post(take)
+    assert done.status_code == 200
+    assert "2 places au groupe. Le groupe garde son rang pour les autres." in done.text
+    after = await now_of(open_house, group)
+    assert (after.state, after.seats_unnamed, after.seats_awaited) == ("partly_confirmed", 2, 2)
+    for link in (take, leave):
+        again = await anybody.post(link)
+        assert again.status_code == 404
+        assert "Aucune proposition" in again.text
+    assert await now_of(open_house, group) == after
+
+
+async def test_W6_a_part_that_is_left_is_logged_on_the_groups_page(open_house: House) -> None:
+    group = await given_offer(open_house)
+    anybody = open_house.browser()
+
+    assert "le groupe garde son rang" in (await anybody.post(address(group, Purpose.LEAVE_PART))).text
+    page = (await anybody.get(address(group, Purpose.SEE_GROUP))).text
+
+    assert "2 places laissées aux suivants le" in page
+    assert "En attente : 4 places, au rang 1 sur 1." in page
+
+
+async def test_K5_links_of_groups_and_of_bookings_are_not_each_others_and_bound_to_the_contact(open_house: House) -> None:
+    group = await given_offer(open_house)
+    anybody = open_house.browser()
+    take = address(group, Purpose.TAKE_PART)
+
+    for wrong in (take.replace("/groupe/", "/reponse/"), address(group, Purpose.ACCEPT_OFFER), take[:-3] + "AAA"):
+        for method in ("GET", "POST"):
+            assert (await anybody.request(method, wrong)).status_code == 404
+    assert (await anybody.post(address(group, Purpose.TAKE_PART, BOB.agent_id))).status_code == 404
+    assert await now_of(open_house, group) == group
+
+
+async def test_the_api_books_resizes_and_cancels_a_group_of_who_signs_in(open_house: House) -> None:
+    session_id = await add_session(open_house, capacity=12)
+    await book(open_house, session_id, BOB.agent_id)
+    alice, bob = await open_house.script(ALICE), await open_house.script(BOB)
+    groups = f"/api/v1/sessions/{session_id}/groups"
+
+    large = await alice.post(groups, json={"seats_needed": 7})
+    assert (refusal(large), large.json()["most"]) == ((409, "group_too_large"), 6)
+    made = await alice.post(groups, json={"seats_needed": 5}, headers={"Idempotency-Key": "once"})
+    again = await alice.post(groups, json={"seats_needed": 5}, headers={"Idempotency-Key": "once"})
+    assert made.status_code == 201
+    assert again.json() == made.json()
+    group = made.json()
+    assert (group["state"], group["choice"], group["seats_unnamed"]) == ("confirmed", "all_or_nothing", 5)
+
+    where = made.headers["location"]
+    assert (await alice.get(where)).json() == group
+    assert (await bob.get(where)).status_code == 404
+    assert (await alice.get("/api/v1/me/groups")).json() == {"groups": [group]}
+    stale = await alice.post(f"{where}/resize", json={"seats_needed": 4}, headers={"If-Match": '"9"'})
+    assert stale.status_code == 412
+    smaller = await alice.post(f"{where}/resize", json={"seats_needed": 4}, headers={"If-Match": made.headers["etag"]})
+    assert (smaller.status_code, smaller.json()["seats_unnamed"]) == (200, 4)
+    assert (await alice.post(f"{where}/offer/accept")).status_code == 404
+    assert (await alice.post(f"{where}/cancel")).json()["state"] == "cancelled"
+    assert refusal(await alice.post(f"{where}/cancel")) == (409, "group_not_active")
+    for wrong in ({"seats_needed": 1}, {"seats_needed": 3, "choice": "some"}, {"seats_needed": 3, "names": []}, {}):
+        assert (await alice.post(groups, json=wrong)).status_code == 422
+    assert (await alice.post(f"/api/v1/sessions/{uuid4()}/groups", json={"seats_needed": 3})).status_code == 404
+    assert (await open_house.browser().post(groups, json={"seats_needed": 3})).status_code in {401, 403}
