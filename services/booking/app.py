@@ -4,6 +4,7 @@ from services.booking.framing import handlers as framing
 from services.booking.groups import handlers as groups
 from services.booking.requests import handlers as tailored
 from services.booking.seats import handlers as seats
+from services.booking.strikes import handlers as strikes
 from shared.service import Service, run
 from shared.settings import Settings
 
@@ -11,9 +12,17 @@ from shared.settings import Settings
 def main() -> None:
     service = Service(
         "booking",
-        requests=[seats.requests, groups.requests, tailored.requests, framing.requests, attendance.requests, certificates.requests],
-        events=[seats.events, tailored.events, attendance.events],
-        timers=[seats.timers, groups.timers, tailored.timers, attendance.timers],
+        requests=[
+            seats.requests,
+            groups.requests,
+            tailored.requests,
+            framing.requests,
+            attendance.requests,
+            certificates.requests,
+            strikes.requests,
+        ],
+        events=[seats.events, tailored.events, attendance.events, strikes.events],
+        timers=[seats.timers, groups.timers, tailored.timers, attendance.timers, strikes.timers],
         background=[seats.announce_availability],
     )
     run(service, Settings(service="booking"))

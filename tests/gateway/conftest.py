@@ -22,6 +22,7 @@ from deploy.child import free_port
 from services.booking.app import groups, seats
 from services.booking.attendance import handlers as attendance
 from services.booking.certificates import handlers as certificates
+from services.booking.strikes import handlers as strikes
 from services.catalog.activities import handlers as activities
 from services.catalog.series import handlers as series
 from services.gateway.app import SERVICE as GATEWAY
@@ -54,8 +55,8 @@ NEIGHBOURS = {
     "catalog": Service("catalog", requests=[activities.requests, series.requests]),
     "booking": Service(
         "booking",
-        requests=[seats.requests, groups.requests, attendance.requests, certificates.requests],
-        events=[seats.events, attendance.events],
+        requests=[seats.requests, groups.requests, attendance.requests, certificates.requests, strikes.requests],
+        events=[seats.events, attendance.events, strikes.events],
         background=[seats.announce_availability],
     ),
     "projects": Service("projects", requests=[calls.requests, engagements.requests]),

@@ -205,6 +205,30 @@ async def test_N3_an_absence_is_excused_on_a_page_that_asks_for_no_reason(traini
 
     assert (await training.house.bus.ask(GetBooking(booking_id=training.bob.booking_id), OPERATOR)).attendance == "excused"
     assert "pas d&#39;absence à excuser" in (await browser.post(address)).text
+    assert "Absences notées" not in (await browser.get("/mes-inscriptions")).text
+
+
+async def test_N3_a_late_cancellation_is_half_an_absence_which_its_agent_alone_sees(
+    training: Class, identity: IdentityProvider, eventually: Eventually
+) -> None:
+    it_is(datetime(2027, 3, 12, 18, 30, tzinfo=clock.PARIS))
+    browser, lab = training.house.browser(), await training.house.script(LAB)
+    await sign_in(browser, ALICE)
+    address = f"/mes-inscriptions/{training.alice.booking_id}/annuler"
+    asked = await browser.get(address)
+    assert "compte pour une demi-absence" in asked.text
+
+    await browser.post(address, data=dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', asked.text)))
+    assert "cela compte pour une demi-absence, effacée au bout de six mois" in (await browser.get("/mes-inscriptions")).text
+
+    async def noted() -> bool:
+        return "Une demi-absence sur les six derniers mois" in (await browser.get("/mes-inscriptions")).text
+
+    await eventually(noted)
+    assert (await lab.get("/api/v1/me/strikes")).json() == {"strikes": [], "halves": 0, "reached_at": None}
+    excuse = f"/mes-inscriptions/{training.alice.booking_id}/empechement"
+    assert "C’est enregistré" in (await browser.post(excuse)).text
+    assert not await noted()
 
 
 async def test_A1_the_lab_entrusts_a_sheet_and_agents_check_in_through_the_api(training: Class) -> None:

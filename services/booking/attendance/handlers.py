@@ -12,6 +12,7 @@ from services.booking.attendance import domain, queries, store
 from services.booking.attendance.domain import NotExpected, RoomCodeWrong, Sheet, SheetUnknown
 from services.booking.attendance.settling import settle
 from services.booking.seats.domain import BookingUnknown, SessionIsCancelled
+from services.booking.strikes import store as strikes
 from shared import clock, outbox
 from shared.bus import Caller
 from shared.consumers import Consumers, Received
@@ -125,13 +126,15 @@ async def declare_excuse(request: DeclareExcuse, caller: Caller, tx: AsyncConnec
         raise BookingUnknown(f"booking {request.booking_id}")
     sheet, now = await store.lock_sheet(tx, place.session_id), clock.now()
     before = None if sheet is None else await store.attendance(tx, place.booking_id)
-    if sheet is None or place.state != BookingState.CONFIRMED or (before and not before.excusable):
+    late = place.state == BookingState.LATE_CANCELLED and await strikes.has(tx, place.booking_id)
+    if sheet is None or not (late or place.state == BookingState.CONFIRMED) or (before and not before.excusable):
         raise domain.NothingToExcuse(f"booking {place.booking_id} is {place.state}")
     since = max(sheet.ends_at, before.recorded_at) if before else sheet.ends_at
-    domain.must_be_excusable(sheet.starts_at, since, now, is_holiday)
+    domain.must_be_excusable(place.booked_at if late else sheet.starts_at, since, now, is_holiday)
 
     await store.excuse(tx, place.booking_id, caller.actor, now)
 
+    await strikes.lift(tx, [place.booking_id])
     await settle(tx, sheet, caller, now, why="excuse")
     after = await store.attendance(tx, place.booking_id)
     about = {"booking_id": place.booking_id, "session_id": place.session_id, "agent_id": place.agent_id, "excused": True}
@@ -176,6 +179,8 @@ async def follow_session(received: Received[SessionScheduled | SessionReschedule
     place = domain.place_of(catalog.venue)
     if sheet.half_days and domain.was_moved(sheet.starts_at, catalog.starts_at, sheet.place, place):
         sheet.moved_at = now
+    if catalog.status == "cancelled" or sheet.moved_at == now:
+        await strikes.lift_all(tx, sheet.session_id)
     sheet.catalog_version, sheet.status, sheet.title, sheet.place = catalog.version, catalog.status, catalog.title, place
     in_use = await store.half_days_in_use(tx, sheet.session_id)
 

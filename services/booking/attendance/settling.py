@@ -1,6 +1,6 @@
 """What becomes of every booking once the sheet is closed or given up, and again after each correction: told only where it changed.
 
-Certificates follow in the same transaction.
+Certificates and strikes follow in the same transaction.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from services.booking.attendance import store
 from services.booking.attendance.domain import Sheet
 from services.booking.attendance.store import Expected
 from services.booking.certificates import handlers as certificates
+from services.booking.strikes import handlers as strikes
 from shared import outbox
 from shared.contracts.attendance import AttendanceCorrected, AttendanceRecorded, SheetState
 from shared.outbox import Causing
@@ -25,10 +26,12 @@ Why = Literal["correction", "excuse"]
 async def settle(tx: AsyncConnection, sheet: Sheet, cause: Causing, now: datetime, why: Why = "correction") -> None:
     if sheet.state is SheetState.OPEN:
         return
-    facts = [fact for each in await store.roll(tx, sheet.session_id) if (fact := _fact(sheet, each, now, why))]
+    expected = await store.roll(tx, sheet.session_id)
+    facts = [fact for each in expected if (fact := _fact(sheet, each, now, why))]
     await store.record(tx, facts)
     await outbox.record(tx, *facts, cause=cause)
     await certificates.follow(tx, sheet, facts, cause, now)
+    await strikes.follow(tx, sheet, facts, {each.booking_id: each.booked_at for each in expected}, now)
 
 
 def _fact(sheet: Sheet, expected: Expected, now: datetime, why: Why) -> Fact | None:

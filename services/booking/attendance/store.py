@@ -66,7 +66,8 @@ _ENTER = """
 
 _ROLL = text(
     """
-    select booking_id, agent_id, attendance.outcome, attendance.version, attendance.half_days, excuse.booking_id is not null as excused,
+    select booking_id, agent_id, booked_at, attendance.outcome, attendance.version, attendance.half_days,
+           excuse.booking_id is not null as excused,
            (select coalesce(array_agg(half_day order by half_day), '{}') from attendance_presence presence
             where presence.booking_id = booking.booking_id) as present
     from booking
@@ -98,6 +99,7 @@ class Expected:
 
     booking_id: UUID
     agent_id: UUID
+    booked_at: datetime
     present: frozenset[int]
     excused: bool
     outcome: AttendanceOutcome | None = None
@@ -217,6 +219,7 @@ async def roll(connection: AsyncConnection, session_id: UUID) -> list[Expected]:
         Expected(
             booking_id=row.booking_id,
             agent_id=row.agent_id,
+            booked_at=row.booked_at,
             present=frozenset(row.present),
             excused=row.excused,
             outcome=row.outcome and AttendanceOutcome(row.outcome),
@@ -244,6 +247,11 @@ async def record(tx: AsyncConnection, facts: Sequence[AttendanceEvent]) -> None:
 
 async def excuse(tx: AsyncConnection, booking_id: UUID, author: str, now: datetime) -> None:
     await tx.execute(_EXCUSE, {"booking_id": booking_id, "declared_at": now, "declared_by": author})
+
+
+async def is_excused(connection: AsyncConnection, booking_id: UUID) -> bool:
+    statement = text("select exists (select from attendance_excuse where booking_id = :booking_id)")
+    return bool(await connection.scalar(statement, {"booking_id": booking_id}))
 
 
 def _sheet(row: Mapping[Any, Any], half_days: list[HalfDaySheet]) -> Sheet:

@@ -34,6 +34,7 @@ from shared.contracts.attendance import (
     SheetList,
 )
 from shared.contracts.messages import Request as Order
+from shared.contracts.strikes import ListStrikes, StrikeList
 from shared.links import Link, Purpose
 
 router = APIRouter(tags=["présences"])
@@ -92,6 +93,13 @@ async def check_in(request: Request, booking_id: UUID, arrival: Arrival, _idempo
 async def declare_excuse(request: Request, booking_id: UUID, _idempotency_key: Key = None) -> Response:
     """Illness or a service need: accepted up to five working days after, no detail is asked or kept."""
     return await _order(request, DeclareExcuse(booking_id=booking_id))
+
+
+@router.get("/me/strikes", response_model=StrikeList, responses=refusals(*SIGNED_IN))
+async def list_strikes(request: Request) -> Response:
+    """Absences and late cancellations of the last six months: the signed-in agent's own, which nobody else may see."""
+    desk, principal = desk_of(request), await desk_of(request).door.signed_in(request)
+    return tagged(request, await desk.bus.ask(ListStrikes(agent_id=principal.agent_id), principal.caller()))
 
 
 @router.get("/sheets", response_model=SheetList, responses=refusals(*SIGNED_IN, "not_allowed"))

@@ -10,12 +10,14 @@ from starlette.routing import Route
 
 from services.gateway.login.domain import NotSignedIn
 from services.gateway.login.principal import Principal
+from services.gateway.portal import wording
 from services.gateway.portal.asking import my_bookings, patiently
 from services.gateway.portal.visit import Visit, refused, visit_of
 from services.gateway.programme import queries
 from services.gateway.web.forms import form_of
 from services.gateway.web.problems import PageUnknown, headers_of
 from shared.contracts.booking import ACTIVE_STATES, Booking, BookingState, CancelBooking, GetBooking
+from shared.contracts.strikes import ListStrikes, StrikeList
 from shared.errors import Refused, Unavailable
 
 
@@ -27,7 +29,7 @@ async def signed_in_visit(request: Request) -> tuple[Visit, Principal]:
 
 
 async def show_bookings(request: Request) -> Response:
-    visit, _ = await signed_in_visit(request)
+    visit, principal = await signed_in_visit(request)
     bookings = await my_bookings(visit)
     if bookings is None:
         raise Unavailable("booking cannot be asked")
@@ -40,7 +42,15 @@ async def show_bookings(request: Request) -> Response:
 
     active = sorted((booking for booking in bookings if is_active(booking)), key=start)
     ended = [booking for booking in bookings if not is_active(booking)]
-    return await visit.show("bookings.html", active=active, ended=ended, sessions=sessions)
+    return await visit.show("bookings.html", active=active, ended=ended, sessions=sessions, strikes=await _strikes(visit, principal))
+
+
+async def _strikes(visit: Visit, principal: Principal) -> StrikeList | None:
+    """The visitor's own; the page does without when they cannot be had."""
+    try:
+        return await visit.desk.bus.ask(ListStrikes(agent_id=principal.agent_id), principal.caller(), timeout=2)
+    except Refused:
+        return None
 
 
 async def ask_to_cancel(request: Request) -> Response:
@@ -71,8 +81,7 @@ async def cancel_booking(request: Request) -> Response:
 def cancelled_in_words(booking: Booking) -> str:
     if booking.state is BookingState.LEFT:
         return "Vous avez quitté la liste d’attente."
-    late = " La date limite était passée : l’annulation est notée comme tardive." if booking.state is BookingState.LATE_CANCELLED else ""
-    return f"Votre place est rendue ; elle va à la personne suivante s’il y en a une.{late}"
+    return wording.given_back(booking)
 
 
 async def _cancel_page(visit: Visit, booking: Booking, refusal: Refused | None = None) -> Response:

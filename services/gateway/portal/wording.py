@@ -111,8 +111,25 @@ def answered(booking: Booking) -> str:
         return "Votre place est confirmée. Confirmation enregistrée, courriel à suivre."
     if booking.offer is not None:
         return "C’est noté : la place est proposée à la personne suivante, et vous n’êtes plus en liste d’attente."
-    late = " La date limite était passée : l’annulation est notée comme tardive." if booking.state is BookingState.LATE_CANCELLED else ""
+    return given_back(booking)
+
+
+def given_back(booking: Booking) -> str:
+    late = (
+        " La date limite était passée : cela compte pour une demi-absence, effacée au bout de six mois. "
+        "Une maladie ou une nécessité de service ? Signalez-la dans « Mes inscriptions », et elle ne compte pas."
+        if booking.state is BookingState.LATE_CANCELLED
+        else ""
+    )
     return f"Votre place est rendue ; elle va à la personne suivante s’il y en a une.{late}"
+
+
+def strikes(halves: int) -> str:
+    """« une demi-absence », « 1 absence et demie », « 2 absences »."""
+    whole, half = divmod(halves, 2)
+    if not whole:
+        return "une demi-absence"
+    return f"{whole} absence{'s' if whole > 1 else ''}{' et demie' if half else ''}"
 
 
 def offered_to_group(group: GroupBooking) -> str:

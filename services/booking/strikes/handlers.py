@@ -1,0 +1,76 @@
+"""No-shows, used fairly: given with an absence or a late cancellation, lifted by an excuse or a correction, erased in time (N3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.booking.attendance import store as attendance
+from services.booking.attendance.domain import Sheet
+from services.booking.strikes import domain, store
+from shared import clock
+from shared.bus import Caller
+from shared.consumers import Consumers, Received
+from shared.contracts.attendance import AttendanceCorrected, AttendanceRecorded
+from shared.contracts.booking import AttendanceOutcome, BookingCancelled, BookingState
+from shared.contracts.strikes import ListStrikes, Strike, StrikeList, StrikeReason
+from shared.database import Database
+from shared.errors import NotAllowed
+from shared.requests import Requests
+from shared.timers import Timer, Timers, set_timer
+
+requests = Requests()
+events = Consumers()
+timers = Timers()
+
+EXPIRES = "strike_expires"
+
+
+async def follow(
+    tx: AsyncConnection,
+    sheet: Sheet,
+    facts: Sequence[AttendanceRecorded | AttendanceCorrected],
+    booked_at: Mapping[UUID, datetime],
+    now: datetime,
+) -> None:
+    """An absence is one strike, and whatever corrects it takes it away."""
+    await store.lift(tx, [fact.booking_id for fact in facts if fact.outcome is not AttendanceOutcome.ABSENT])
+    for fact in facts:
+        if fact.outcome is AttendanceOutcome.ABSENT:
+            given = domain.strike(sheet, fact.booking_id, StrikeReason.ABSENT, booked_at[fact.booking_id], now)
+            await _give(tx, given, fact.agent_id)
+
+
+@events.effect("booking-strikes", BookingCancelled)
+async def follow_cancellation(received: Received[BookingCancelled], tx: AsyncConnection) -> None:
+    """A late cancellation is half a strike (N1). Booking hears itself, so that seats need not know of it."""
+    event = received.event
+    if event.state is not BookingState.LATE_CANCELLED:
+        return
+    place, sheet = await attendance.place(tx, event.booking_id), await attendance.lock_sheet(tx, event.session_id)
+    if place is None or sheet is None or await attendance.is_excused(tx, event.booking_id):
+        return
+    await _give(tx, domain.strike(sheet, place.booking_id, StrikeReason.LATE_CANCELLED, place.booked_at, event.decided_at), place.agent_id)
+
+
+@timers.on(EXPIRES)
+async def expire(timer: Timer, tx: AsyncConnection) -> None:
+    await store.expire(tx, UUID(timer.payload["booking_id"]), clock.now())
+
+
+@requests.query(ListStrikes)
+async def list_strikes(request: ListStrikes, caller: Caller, database: Database) -> StrikeList:
+    if not caller.is_agent(request.agent_id):
+        raise NotAllowed(f"{caller.actor} asks for the strikes of {request.agent_id}")
+    async with database.connect() as connection:
+        found = await store.counting(connection, request.agent_id, clock.now())
+    return StrikeList(strikes=tuple(found), halves=sum(each.halves for each in found), reached_at=domain.reached_at(found))
+
+
+async def _give(tx: AsyncConnection, strike: Strike | None, agent_id: UUID) -> None:
+    if strike is not None:
+        await store.give(tx, strike, agent_id)
+        await set_timer(tx, f"strike/{strike.booking_id}", strike.expires_at, EXPIRES, {"booking_id": strike.booking_id})
