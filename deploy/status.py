@@ -22,7 +22,7 @@ from deploy.unprivileged import SetupError
 from shared import clock
 
 STALE_OUTBOX_SECONDS = 60.0
-SILENT_SECONDS = {"timers": 180.0}
+SILENT_SECONDS = {"timers": 180.0, "audit": 180.0}
 SILENT_SWEEP_SECONDS = 26 * 3600.0
 FULL = 0.7
 Rows = list[dict[str, Any]]
@@ -42,6 +42,8 @@ class Status:
     dead_letters: Rows = field(default_factory=Rows)
     timers: Rows = field(default_factory=Rows)
     heartbeats: Rows = field(default_factory=Rows)
+    audit: Rows = field(default_factory=Rows)
+    """What must never be, by session, as booking's standing audit found it."""
     mails: Rows = field(default_factory=Rows)
     """Those of which nobody can know, or that a server refused, by state: the mail server's weather, so no problem of ours."""
 
@@ -122,6 +124,7 @@ select count(*) filter (where parked_at is null) as waiting, count(*) filter (wh
 from {service}.timer
 """
 _HEARTBEATS = "select name, extract(epoch from clock_timestamp() - beat_at)::float8 as age_seconds from {service}.heartbeat order by name"
+_AUDIT = "select code, session_id::text as session_id, found_at::text as found_at from booking.audit_finding order by found_at"
 _MAILS = "select state, count(*) as number from notify.mail where state in ('uncertain', 'failed', 'bounced') group by state order by state"
 
 
@@ -135,10 +138,12 @@ async def _tables(target: Target, status: Status) -> None:
             status.dead_letters += await _rows(connection, service, _DEAD_LETTERS)
             status.timers += await _rows(connection, service, _TIMERS, **moments)
             status.heartbeats += await _rows(connection, service, _HEARTBEATS)
+        status.audit = await _rows(connection, "booking", _AUDIT)
         status.mails = await _rows(connection, "notify", _MAILS)
     status.problems += [problem for row in status.outbox for problem in _outbox_problems(row)]
     status.problems += [f"{row['open']} dead letters of {row['consumer']} wait for a decision" for row in status.dead_letters]
     status.problems += [problem for row in status.timers for problem in _timer_problems(row)]
+    status.problems += [f"booking: {row['code'].replace('_', ' ')} (session {row['session_id']})" for row in status.audit]
     status.problems += [
         f"{row['service']}: no heartbeat of {row['name']} for {age(row['age_seconds'])}" for row in status.heartbeats if _silent(row)
     ]

@@ -250,5 +250,7 @@ TIMERS = Gauge("labo_timers", "Timers by state: waiting, overdue (due for more t
 TIMERS_FIRED = Counter("labo_timers_fired", "Runs of timers by result: done, retried, parked", ["kind", "result"])
 HEARTBEAT = Gauge("labo_heartbeat_timestamp_seconds", "Unix time of the last beat of a loop that must not fall silent", ["name"])
 
+AUDIT_FINDINGS = Gauge("labo_audit_findings", "Things that must never be, found by the standing audit and still so; 0 without a bug")
+
 MAILS = Gauge("labo_mails", "Mails by state of delivery", ["state"])
 CLOCK_OFFSET = Gauge("labo_clock_offset_seconds", "How far domain time is from real time; 0 in production")

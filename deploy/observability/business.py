@@ -31,6 +31,12 @@ BOOKINGS = Board(
                 {'sum by (type) (increase(labo_consumed_total{consumer="notify-bookings", result="applied"}[24h]))': "{{type}}"}, "stat",
             ),
         ),
+        "Truth": (
+            Panel(
+                "What must never be", "Found by the standing audit and still so: counters, queue, holds. Always 0, unless there is a bug.",
+                "short", {'max(labo_audit_findings{job="booking"})': "findings"}, "stat", alarm=1,
+            ),
+        ),
         "Speed": (
             Panel("Time of an answer", "`book_seat` inside booking, commit included.", "s", quantiles("labo_request_seconds", SEAT)),
             Panel("As the gateway sees it", "`book_seat` through the bus and back.", "s", quantiles("labo_asked_seconds", SEAT)),

@@ -79,8 +79,8 @@ OVERVIEW = Board(
                 {f"sum by (job, kind, result) (rate(labo_timers_fired_total{{{SERVICES}}}[{RATE}]))": "{{job}} {{kind}} {{result}}"},
             ),
             Panel(
-                "Silence of loops", "Seconds since each loop's last beat; the timers beat every minute.", "s",
-                {f'time() - max by (job, name) (labo_heartbeat_timestamp_seconds{{name="timers", {SERVICES}}})': "{{job}} {{name}}"},
+                "Silence of loops", "Seconds since each loop's last beat; timers and audit beat every minute.", "s",
+                {f'time() - max by (job, name) (labo_heartbeat_timestamp_seconds{{name=~"timers|audit", {SERVICES}}})': "{{job}} {{name}}"},
                 alarm=180,
             ),
         ),

@@ -1,4 +1,5 @@
 from services.booking.attendance import handlers as attendance
+from services.booking.audit import handlers as audit
 from services.booking.certificates import handlers as certificates
 from services.booking.framing import handlers as framing
 from services.booking.groups import handlers as groups
@@ -23,7 +24,7 @@ def main() -> None:
         ],
         events=[seats.events, tailored.events, attendance.events, strikes.events],
         timers=[seats.timers, groups.timers, tailored.timers, attendance.timers, strikes.timers],
-        background=[seats.announce_availability],
+        background=[seats.announce_availability, audit.watch_invariants],
     )
     run(service, Settings(service="booking"))
 
