@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import asyncpg
+import hypothesis
 import nats as nats_client
 import pytest
 from nats.aio.client import Client
@@ -44,6 +45,10 @@ __all__ = ["pytest_terminal_summary", "report"]
 T = TypeVar("T")
 PASSWORDS = {name: f"password-of-{name}" for name in (*NATS_USERS, ADMIN_ROLE)}
 TOPOLOGY = topology.Topology.read("embedded")
+
+# A crowded machine is slow to make up examples, and that says nothing of what is tested.
+hypothesis.settings.register_profile("crowded", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("crowded")
 
 
 @overload

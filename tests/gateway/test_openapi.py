@@ -139,6 +139,7 @@ async def test_answers_are_as_it_says(document: dict[str, Any], house: House, ev
     check(document, "BookingItem", (await alice.post(f"/api/v1/bookings/{booking_id}/cancel")).json())
 
 
+@pytest.mark.timeout(400)
 async def test_made_up_requests_find_no_answer_that_it_does_not_describe(house: House, tmp_path: Path) -> None:
     """Waived: `positive_data_acceptance`, since a well-formed cursor or If-Match that is not ours is refused on purpose."""
     await house.start("catalog", "booking", "projects")
