@@ -57,13 +57,6 @@ class GroupBypass(Message):
     """In French, for the contact."""
 
 
-class GroupMember(Message):
-    """A seat of the group that has a name: it is that agent's booking."""
-
-    agent_id: UUID
-    booking_id: UUID
-
-
 class GroupBooking(Message):
     """The seats of one group in one session: those it has, those kept for it, those it waits for."""
 
