@@ -14,7 +14,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
+from enum import Enum, unique
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -23,6 +23,7 @@ _LAYOUT = struct.Struct(">c16s16sQ")
 _WHAT_FOR = b"labo-mail-link-1"  # the secret signs nothing else that could be taken for a link
 
 
+@unique
 class Purpose(Enum):
     ACCEPT_OFFER = b"a"
     DECLINE_OFFER = b"d"
