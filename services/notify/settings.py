@@ -29,6 +29,8 @@ class NotifySettings(Settings):
     """Sender of every mail and ORGANIZER of every calendar entry: change it and Zimbra refuses the updates of what was sent before (K2)."""
     mail_reply_to: str = "equipe-lab-o@exemple.invalid"
     """A mailbox that somebody reads (S7)."""
+    lab_address: str = "equipe-lab-o@exemple.invalid"
+    """Functional mailbox of the lab, for what it has to answer itself."""
     portal_url: str = "http://127.0.0.1:8000"
     link_secret: SecretStr = SecretStr("")
     """Signs the links that answer an offer; the gateway has the same. Without it, mails carry none."""

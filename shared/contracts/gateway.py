@@ -91,10 +91,25 @@ class ListDemand(Request[Demand]):
 
 
 class GetContact(Request[Contact]):
-    """The address of one agent. Only notify may ask. Refuses `agent_unknown`."""
+    """The address of one agent, or of a contact, who has no names here. Only notify may ask.
+
+    Refuses `agent_unknown`, `not_allowed`.
+    """
 
     subject: ClassVar[str] = "rpc.gateway.get_contact.v1"
     agent_id: UUID
+
+
+class AddContact(Request[Acknowledged]):
+    """Record how to reach somebody who is no agent, such as whoever answers for a host; asked again, it corrects the address.
+
+    For `lab_team` and `operator`. Refuses `not_allowed`.
+    """
+
+    subject: ClassVar[str] = "rpc.gateway.add_contact.v1"
+    contact_id: UUID
+    """Opaque: what others, and events, know them by."""
+    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
 
 
 class RegisterAgent(Request[Acknowledged]):

@@ -19,7 +19,8 @@ from werkzeug.serving import make_server
 
 from deploy.agents import Agent, read_agents
 from deploy.child import free_port
-from services.booking.app import groups, seats
+from services.booking.app import framing, groups, seats
+from services.booking.app import tailored as requests
 from services.booking.attendance import handlers as attendance
 from services.booking.certificates import handlers as certificates
 from services.booking.strikes import handlers as strikes
@@ -55,8 +56,16 @@ NEIGHBOURS = {
     "catalog": Service("catalog", requests=[activities.requests, series.requests]),
     "booking": Service(
         "booking",
-        requests=[seats.requests, groups.requests, attendance.requests, certificates.requests, strikes.requests],
-        events=[seats.events, attendance.events, strikes.events],
+        requests=[
+            seats.requests,
+            groups.requests,
+            attendance.requests,
+            certificates.requests,
+            strikes.requests,
+            requests.requests,
+            framing.requests,
+        ],
+        events=[seats.events, attendance.events, strikes.events, requests.events],
         background=[seats.announce_availability],
     ),
     "projects": Service("projects", requests=[calls.requests, engagements.requests]),

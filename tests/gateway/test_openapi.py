@@ -14,7 +14,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from deploy.contracts.house import every_refusal
-from services.gateway.api import attendance, bookings, certificates, groups, openapi, programme
+from services.gateway.api import attendance, bookings, certificates, groups, openapi, programme, tailored
 from services.gateway.api.models import BookingItem, Bookings, Me, SessionItem, SessionPage
 from tests.gateway.conftest import ALICE, House, add_session
 
@@ -52,7 +52,15 @@ async def test_it_lists_every_operation_that_is_served(document: dict[str, Any])
     listed = {(method, path) for method, path, _ in operations(document)}
     served = {
         (method.lower(), route.path)
-        for router in (programme.programme, programme.me, bookings.router, attendance.router, certificates.router, groups.router)
+        for router in (
+            programme.programme,
+            programme.me,
+            bookings.router,
+            attendance.router,
+            certificates.router,
+            groups.router,
+            tailored.router,
+        )
         for route in router.routes
         if isinstance(route, APIRoute)
         for method in route.methods or ()
@@ -76,7 +84,7 @@ async def test_every_operation_says_what_it_refuses_with_codes_that_exist(docume
         assert {"unavailable", "invalid_request", "too_many_requests"} <= {code for code, _ in said}, (method, path)
         assert said <= known, (method, path, said - known)
         for status, response in operation["responses"].items():
-            kind = "application/problem+json" if int(status) >= 400 else "application/json"
+            kind = "application/problem+json" if int(status) >= 400 else "text/markdown" if path.endswith(".md") else "application/json"
             assert list(response["content"]) == [kind], (method, path, status)
 
 

@@ -10,6 +10,7 @@ from shared.contracts.tailored import NewProposal, Proposal, ProposalState
 from shared.contracts.tailored_events import HostAsked, ProposalFact
 from shared.errors import Refused
 
+YEARS = range(2000, 2101)  # as catalog has them: outside, a typing error rather than a date
 OPEN = frozenset({ProposalState.ASKED, ProposalState.READY})
 
 
@@ -65,6 +66,8 @@ def check_periods(proposal: NewProposal) -> None:
             ZoneInfo(period.zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise PeriodsInvalid("unknown time zone") from error
+        if period.local_start.year not in YEARS or period.local_end.year not in YEARS:
+            raise PeriodsInvalid(f"not between {YEARS.start} and {YEARS.stop - 1}")
         if period.local_start.tzinfo or period.local_end.tzinfo or period.local_end <= period.local_start:
             raise PeriodsInvalid("wall-clock times without an offset, each end after its start")
 

@@ -87,6 +87,20 @@ STATUS = {
     "excuse_too_early": 409,
     "excuse_too_late": 409,
     "nothing_to_excuse": 409,
+    "tailored_request_unknown": 404,
+    "tailored_request_moved_on": 409,
+    "period_invalid": 422,
+    "periods_invalid": 422,
+    "proposals_open": 409,
+    "proposal_exists": 409,
+    "proposal_unknown": 404,
+    "proposal_expired": 410,
+    "proposal_past": 409,
+    "proposal_answered": 409,
+    "proposal_over": 409,
+    "host_not_confirmed": 409,
+    "framing_note_unknown": 404,
+    "framing_note_conflict": 409,
     "idempotency_key_in_use": 409,
     "contended": 409,
     "version_conflict": 412,
@@ -178,8 +192,9 @@ def document(api: FastAPI, session_cookie: str) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = PROBLEM
-    for name in ("local_start", "local_end"):  # Pydantic calls it `date-time`, which in JSON Schema has an offset
-        schemas["Period"]["properties"][name] = LOCAL_TIME
+    for period in ("Period", "LocalPeriod"):
+        for name in ("local_start", "local_end"):  # Pydantic calls it `date-time`, which in JSON Schema has an offset
+            schemas[period]["properties"][name] = LOCAL_TIME
     found["paths"].setdefault("/sessions/{session_id}/bookings", {})["post"] = BOOK
     for path, operations in found["paths"].items():
         public = path.startswith(("/sessions", "/certificates")) and "post" not in operations

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.gateway.contacts import store as contacts
 from services.gateway.directory import store
 from services.gateway.directory.domain import Agent, AgentIdConflict, AgentUnknown, Identity
 from shared import telemetry
 from shared.bus import Caller
-from shared.contracts.gateway import Contact, GetContact, RegisterAgent
+from shared.contracts.gateway import AddContact, Contact, GetContact, RegisterAgent
 from shared.contracts.messages import Acknowledged
 from shared.database import Database
 from shared.errors import NotAllowed
@@ -25,9 +26,20 @@ async def get_contact(request: GetContact, caller: Caller, database: Database) -
         raise NotAllowed(f"{caller.actor} asked for the address of {request.agent_id}")
     async with database.connect() as connection:
         agent = await store.read(connection, request.agent_id)
+        email = None if agent else await contacts.read_email(connection, request.agent_id)
+    if email is not None:
+        return Contact(agent_id=request.agent_id, given_name="", usual_name="", email=email)
     if agent is None:
         raise AgentUnknown(f"agent {request.agent_id}")
     return Contact(agent_id=agent.agent_id, given_name=agent.given_name, usual_name=agent.usual_name, email=agent.email)
+
+
+@requests.command(AddContact)
+async def add_contact(request: AddContact, caller: Caller, tx: AsyncConnection) -> Acknowledged:
+    if not caller.has("operator", "lab_team"):
+        raise NotAllowed(f"{caller.actor} names no contacts")
+    await contacts.add(tx, request.contact_id, request.email)
+    return Acknowledged(version=1)
 
 
 @requests.command(RegisterAgent)

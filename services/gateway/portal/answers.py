@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from services.gateway.desk import desk_of
-from services.gateway.portal import wording
+from services.gateway.portal import hosts, wording
 from services.gateway.portal.asking import patiently
 from services.gateway.portal.bookings import booking_id_of, signed_in_visit
 from services.gateway.portal.visit import Visit, refused, visit_of
@@ -68,12 +68,16 @@ async def answer_offer(request: Request) -> Response:
 
 
 async def ask_to_answer(request: Request) -> Response:
-    visit, link = await visit_of(request), signed_link(request, *ORDERS)
+    visit, link = await visit_of(request), signed_link(request, *ORDERS, *hosts.PURPOSES)
+    if link.purpose in hosts.PURPOSES:
+        return await hosts.ask_to_answer(visit, link)
     return await _page(visit, link, await _booking(visit, link))
 
 
 async def answer_by_link(request: Request) -> Response:
-    visit, link = await visit_of(request), signed_link(request, *ORDERS)
+    visit, link = await visit_of(request), signed_link(request, *ORDERS, *hosts.PURPOSES)
+    if link.purpose in hosts.PURPOSES:
+        return await hosts.answer(visit, link)
     if link.purpose is Purpose.GIVE_BACK and link.expires_at <= clock.now():
         raise LinkExpired(f"it was for booking {link.booking_id}")
     order: Order[Booking] = ORDERS[link.purpose](booking_id=link.booking_id)

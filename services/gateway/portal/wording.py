@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from shared.clock import PARIS
 from shared.contracts.attendance import CheckInWay, HalfDay
 from shared.contracts.booking import AttendanceOutcome, Availability, Booking, BookingState, OfferState
-from shared.contracts.catalog import DeliveryMode, Period
+from shared.contracts.catalog import DeliveryMode, LocalPeriod, Period
 from shared.contracts.groups import GroupBooking, GroupState
 from shared.contracts.projects import ApplicationState, EngagementState, EntryKind, Outcome
 
@@ -215,6 +215,13 @@ def period(of: Period) -> str:
 def half_day(of: HalfDay) -> str:
     """« jeudi 18 mars 2027, matin »."""
     return f"{long_day(of.day)}, {'matin' if of.part == 'morning' else 'après-midi'}"
+
+
+def local_period(of: LocalPeriod) -> str:
+    """As `period`, of one whose instants nobody has derived yet."""
+    zone = ZoneInfo(of.zone)
+    starts_at, ends_at = of.local_start.replace(tzinfo=zone), of.local_end.replace(tzinfo=zone)
+    return period(Period(**of.model_dump(), starts_at=starts_at, ends_at=ends_at))
 
 
 def hours(of: Period) -> str:

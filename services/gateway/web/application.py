@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from services.gateway.api import attendance, bookings, certificates, groups, openapi, programme
+from services.gateway.api import attendance, bookings, certificates, groups, openapi, programme, tailored
 from services.gateway.demand.domain import Ear
 from services.gateway.desk import Desk, desk_of
 from services.gateway.login import pages as login
@@ -70,7 +70,9 @@ def build_api(desk: Desk) -> FastAPI:
         exception_handlers=dict.fromkeys((HTTPException, RequestValidationError, Refused, Exception), answer_problem),
     )
     api.state.desk = desk
-    for router in (programme.programme, bookings.router, groups.router, attendance.router, certificates.router, programme.me):
+    for router in (
+        programme.programme, bookings.router, groups.router, attendance.router, certificates.router, tailored.router, programme.me,
+    ):  # fmt: skip
         api.include_router(router)
     described = openapi.document(api, desk.door.cookie)
 

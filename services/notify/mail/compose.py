@@ -21,10 +21,12 @@ from services.notify.mail.domain import CANCELLATIONS, Before, Known, MailKind, 
 from services.notify.mail.letters import Appointment, Letter, Links
 from services.notify.mail.wire import WIRE
 from services.notify.settings import NotifySettings
+from services.notify.tailored import letters as tailored
 from shared.contracts.booking import BookingState
 from shared.contracts.catalog import SessionState
 from shared.contracts.gateway import Contact
 from shared.contracts.groups import GroupState
+from shared.contracts.tailored import TailoredRequest
 from shared.links import Purpose
 
 
@@ -161,6 +163,14 @@ def about_project(
     """A mail about an application or an engagement. Reasons and texts stay in the portal (C8)."""
     days = {name: date.fromisoformat(details[name]) for name in ("starts_on", "planned_end_on") if name in details}
     words = {"person": _name(contact), "links": writer.links, "details": details} | days
+    return _message(writer, letters.write(kind, words), mail_id, contact, now)
+
+
+def about_tailored_request(
+    writer: Writer, *, kind: MailKind, mail_id: UUID, request: TailoredRequest, proposal_id: UUID | None, contact: Contact, now: datetime
+) -> EmailMessage:
+    """A mail about a tailored request, to its agent, the lab or a host."""
+    words = tailored.words(writer.links, kind, request, contact.agent_id, proposal_id) | {"person": _name(contact), "links": writer.links}
     return _message(writer, letters.write(kind, words), mail_id, contact, now)
 
 

@@ -9,6 +9,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
+from typing import TypeVar
+from uuid import UUID
 
 from prometheus_client import Counter, Histogram
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,10 +23,14 @@ from services.notify.mail.compose import Unsendable, Writer
 from services.notify.mail.domain import ATTENDANCE, Known, calendar_part, pause_before_retry, place, reason_to_drop
 from services.notify.mail.smtp import Envelope, Line, MailRefused, NoServer, RecipientRefused, TryLater, Uncertain
 from services.notify.settings import NotifySettings
+from services.notify.tailored import domain as tailored
+from services.notify.tailored.domain import LAB
 from shared import outbox, telemetry
 from shared.bus import Bus, Caller
 from shared.contracts.gateway import Contact, GetContact
+from shared.contracts.messages import Message, Request
 from shared.contracts.notify import DeliveryBounced
+from shared.contracts.tailored import GetTailoredRequest, TailoredRequest
 from shared.database import Database, is_infrastructure
 from shared.errors import Refused
 
@@ -35,6 +41,9 @@ CLOSED_SECONDS = 1.0
 AGAIN = timedelta(seconds=1)
 Begin = AbstractAsyncContextManager[AsyncConnection]
 NOTIFY = Caller(actor="notify")
+WHO = {"gateway": "the directory", "booking": "booking"}
+GONE = {"agent_unknown": "the directory does not know this agent", "tailored_request_unknown": "the request is gone"}
+ReplyT = TypeVar("ReplyT", bound=Message)
 
 SETTLED = Counter("labo_mails_settled", "Mails whose delivery ended, by how: sent, failed, bounced, uncertain, dropped", ["kind", "state"])
 SETTLED_SECONDS = Histogram(
@@ -82,8 +91,12 @@ class Delivery:
         """Up to here nothing was said of the mail: whatever happens, it can be tried again."""
         try:
             await self._open(line)
-            contact = await self._contact(mail)
-            return await self._prepare(mail, contact) if contact else None
+            if (contact := await self._contact(mail)) is None:
+                return None
+            if "tailored_request_id" in mail.details:
+                request = await self._ask(mail, GetTailoredRequest(tailored_request_id=UUID(mail.details["tailored_request_id"])))
+                return await self._prepare_tailored(mail, request, contact) if request else None
+            return await self._prepare(mail, contact)
         except NoServer as error:
             await self._defer(mail, error, longest=5, before_sending=True)
         except Unsendable as error:
@@ -106,18 +119,44 @@ class Delivery:
             raise
 
     async def _contact(self, mail: Mail) -> Contact | None:
-        """The address, asked for at the last moment and kept by nobody (P4). Nobody writes to an agent who is gone (E5)."""
+        """Nobody writes to an agent who is gone (E5)."""
+        if mail.agent_id == LAB:
+            return Contact(agent_id=LAB, given_name="", usual_name="Équipe du Lab-O", email=self.settings.lab_address)
+        return await self._ask(mail, GetContact(agent_id=mail.agent_id))
+
+    async def _ask(self, mail: Mail, question: Request[ReplyT]) -> ReplyT | None:
+        """What only another service knows, an address or a text: asked for at the last moment and kept by nobody (P4)."""
         try:
-            return await self.bus.ask(GetContact(agent_id=mail.agent_id), NOTIFY)
+            return await self.bus.ask(question, NOTIFY)
         except Refused as refusal:
             code = refusal.code
-            if code == "agent_unknown":
-                await self._settle(mail, "dropped", "the directory does not know this agent")
+            if code in GONE:
+                await self._settle(mail, "dropped", GONE[code])
             else:
                 self._close()
                 pause = AGAIN if refusal.retryable else timedelta(seconds=self.settings.deferral_base)
-                await self._commit(lambda tx: claims.postpone(tx, mail, pause, f"the directory answered {code}"))
+                await self._commit(lambda tx: claims.postpone(tx, mail, pause, f"{WHO[question.service()]} answered {code}"))
             return None
+
+    async def _prepare_tailored(self, mail: Mail, request: TailoredRequest, contact: Contact) -> Ready | None:
+        """As `_prepare`, of a request that booking has just told of."""
+        proposal_id = UUID(mail.details["proposal_id"]) if "proposal_id" in mail.details else None
+        if reason := tailored.reason_to_drop(mail.kind, request, proposal_id):
+            await self._settle(mail, "dropped", reason)
+            return None
+        message = compose.about_tailored_request(
+            self.writer,
+            kind=mail.kind,
+            mail_id=mail.id,
+            request=request,
+            proposal_id=proposal_id,
+            contact=contact,
+            now=datetime.now(UTC),
+        )
+        async with self.database.engine.begin() as tx:
+            if not await claims.start(tx, mail, session_version=None, message_id=self.writer.message_id(mail.id)):
+                return None
+        return Ready(message, Envelope(self.writer.sender, compose.recipient(contact).addr_spec))
 
     async def _prepare(self, mail: Mail, contact: Contact) -> Ready | None:
         """Look again at what is true now, and commit that this mail is leaving. None when it is not."""

@@ -71,6 +71,20 @@ class MailKind(StrEnum):
     APPLICATION_DECIDED = "application_decided"
     ENGAGEMENT_STARTED = "engagement_started"
     ENGAGEMENT_CLOSED = "engagement_closed"
+    TAILORED_RECEIVED = "tailored_received"
+    TAILORED_TO_ANSWER = "tailored_to_answer"
+    TAILORED_FRAMED = "tailored_framed"
+    TAILORED_PROPOSED = "tailored_proposed"
+    TAILORED_CONFIRMED = "tailored_confirmed"
+    TAILORED_HOST_REFUSED = "tailored_host_refused"
+    TAILORED_REOPENED = "tailored_reopened"
+    TAILORED_EXPIRED = "tailored_expired"
+    TAILORED_OVERDUE = "tailored_overdue"
+    TAILORED_DECLINED = "tailored_declined"
+    TAILORED_WITHDRAWN = "tailored_withdrawn"
+    HOST_ASKED = "host_asked"
+    HOST_EXPECTED = "host_expected"
+    HOST_RELEASED = "host_released"
 
 
 FIRST_WORDS = (
