@@ -155,6 +155,11 @@ async def test_only_an_operator_records_the_past_and_nobody_the_future(booking: 
     past = await ask(booking, an_order(at=MONDAY - timedelta(days=12)), OPERATOR)
 
     assert past.submitted_at == MONDAY - timedelta(days=12)
+    assert past.overdue
+    assert await timers_fire(booking) == 0  # an import has a minute to tell what came of it
+    it_is(MONDAY + timedelta(minutes=1))
+    assert await timers_fire(booking) == 1
+    it_is(MONDAY)
     for caller, at in ((LAB, MONDAY - timedelta(days=1)), (OPERATOR, MONDAY + timedelta(seconds=1))):
         with pytest.raises(NotAllowed):
             await ask(booking, an_order(at=at), caller)

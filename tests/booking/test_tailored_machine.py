@@ -45,12 +45,21 @@ hosts = st.lists(st.booleans(), min_size=1, max_size=3)
 class TailoredOnPaper(RuleBasedStateMachine):
     """One request, its hosts and catalog; `Paper` is what the pure rules make of it."""
 
-    @initialize()
-    def submit(self) -> None:
+    @initialize(steps=st.integers(0, 4))
+    def submit(self, steps: int) -> None:
+        """Somewhere on its way: there is more to go wrong where much has been agreed."""
         self.now: datetime = MONDAY
         it_is(self.now)
         self.paper = Paper()
         self.order(an_order(), agent(ALICE))
+        way: list[Callable[[], None]] = [
+            self.frame,
+            lambda: self.propose([True, False], 20),
+            lambda: self.host_answers(0, accepts=True),
+            lambda: self.agree(0),
+        ]
+        for step in way[:steps]:
+            step()
 
     # --- what people do ---------------------------------------------------------------------------------------------------------------
 
@@ -76,7 +85,7 @@ class TailoredOnPaper(RuleBasedStateMachine):
         self.order(ProposeDates(**self.about, proposals=dates))
 
     @rule(place=first_three, accepts=st.booleans())
-    def host_answers(self, place: int, accepts: bool) -> None:
+    def host_answers(self, place: int, *, accepts: bool) -> None:
         if proposal := self._proposal(place):
             before = self.paper.request
             who = host() if proposal.host_contact_id else OPERATOR  # the lab writes down what a host without a contact says

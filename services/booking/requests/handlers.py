@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -57,6 +57,9 @@ DEADLINES: dict[str, Callable[[TailoredRequest], datetime | None]] = {
     CLOSES: lambda request: request.closes_at,
 }
 """What a request waits for: each deadline has its timer, set in the transaction of the decision that makes it."""
+
+IMPORT_GRACE = timedelta(minutes=1)
+"""An import that tells of the past has so long to tell what came of it, before its deadlines are taken for missed."""
 
 LAB = ("operator", "lab_team")
 NOTIFY = "notify"
@@ -218,7 +221,7 @@ async def close_in_time(timer: Timer, tx: AsyncConnection) -> None:
 async def _when_due(timer: Timer, tx: AsyncConnection, rule: Callable[[TailoredRequest, datetime], Step | None]) -> None:
     """Of a deadline that is no longer the request's, nothing becomes."""
     before = await store.lock(tx, UUID(timer.payload["tailored_request_id"]))
-    if before is None or DEADLINES[timer.kind](before) != timer.due_at:
+    if before is None or DEADLINES[timer.kind](before) != datetime.fromisoformat(timer.payload["due"]):
         return
     if (step := rule(before, clock.now())) is not None:
         await _record(tx, before, step, timer)
@@ -275,8 +278,10 @@ async def _record(tx: AsyncConnection, before: TailoredRequest | None, step: Ste
 
 async def _set_timers(tx: AsyncConnection, before: TailoredRequest | None, after: TailoredRequest) -> None:
     """Timers of before are left alone: one that is firing waits for the lock that we hold, and we must not wait for it."""
+    earliest = clock.now() + IMPORT_GRACE
     for kind, deadline in DEADLINES.items():
         due = deadline(after)
         if due is not None and (before is None or due != deadline(before)):
-            key = f"{kind}/{after.tailored_request_id}/{due.isoformat()}"
-            await set_timer(tx, key, due, kind, {"tailored_request_id": str(after.tailored_request_id)})
+            fires_at = due if due > clock.now() else earliest
+            about = {"tailored_request_id": str(after.tailored_request_id), "due": due.isoformat()}
+            await set_timer(tx, f"{kind}/{after.tailored_request_id}/{due.isoformat()}", fires_at, kind, about)
