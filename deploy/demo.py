@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 
 from deploy.agents import NAMESPACE
 from deploy.demo_plan import FOLDER, Plan, PlannedActivity, PlannedDate, PlannedProject, PlannedSeries, PlannedSession, read_plan
+from deploy.demo_requests import PlannedRequest
 from deploy.demo_tables import DATA_FILE_INVALID, RefusedEntry
 from shared.bus import Bus, Caller
 from shared.contracts.booking import BookSeat, ListBookings
@@ -28,7 +29,7 @@ from shared.errors import Refused
 
 ReplyT = TypeVar("ReplyT", bound=Message)
 Progress = Callable[[str, int, int], None]
-"""Called with the step (`agents`, `programme`, `bookings`, `projects`), how many of its entries are done, and how many there are."""
+"""Called with the step (`agents`, `programme`, `bookings`, `projects`, `requests`), how many of its entries are done, and of how many."""
 
 AT_ONCE = 32  # requests in flight; more only wait in the services
 MOVE_SECONDS = 10.0  # booking hears of a move within a moment; until then it may think that the session is over
@@ -38,7 +39,8 @@ PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)  # seconds before asking again; the last one
 AS_BEFORE = frozenset(
     {
         "activity_already_published", "version_conflict", "session_is_cancelled", "already_booked", "session_started",
-        "application_exists", "already_decided", "engagement_exists", "entry_exists", "engagement_is_closed",
+        "application_exists", "tailored_request_moved_on", "proposals_open", "proposal_exists", "proposal_unknown", "proposal_answered",
+        "proposal_over", "proposal_expired", "already_decided", "engagement_exists", "entry_exists", "engagement_is_closed",
     }
 )  # fmt: skip
 
@@ -80,6 +82,7 @@ async def load(bus: Bus, folder: Path = FOLDER, *, progress: Progress = _silent,
     async with asyncio.TaskGroup() as group:
         group.create_task(loading.bookings(plan))
         group.create_task(loading.projects(plan))
+        group.create_task(loading.requests(plan))
     report.seconds = time.monotonic() - started
     return report
 
@@ -117,6 +120,15 @@ class _Loading:
 
     async def projects(self, plan: Plan) -> None:
         await self._all("projects", [self._project(project) for project in plan.projects])
+
+    async def requests(self, plan: Plan) -> None:
+        """What happened to each request, in order, with the dates at which it did."""
+        await asyncio.gather(*(self._ask(entry, contact) for entry, contact in plan.contacts))
+        await self._all("requests", [self._request(each) for each in plan.requests])
+
+    async def _request(self, request: PlannedRequest) -> None:
+        for order in request.orders:
+            await self._ask(request.entry, order)
 
     async def _activity(self, activity: PlannedActivity) -> None:
         if not await self._ask(activity.entry, activity.draft):

@@ -22,10 +22,11 @@ from deploy.demo_entries import (
     VenueEntry,
     read_times,
 )
+from deploy.demo_requests import PlannedRequest, read_requests
 from deploy.demo_tables import RefusedEntry, Tables, WrongField
 from shared.clock import PARIS
 from shared.contracts.catalog import AddHost, AddVenue, CancelSession, DraftActivity, RescheduleSession, ScheduleSession
-from shared.contracts.gateway import RegisterAgent
+from shared.contracts.gateway import AddContact, RegisterAgent
 from shared.contracts.groups import BookGroup
 from shared.contracts.projects import AddLogbookEntry, CloseEngagement, DecideApplication, StartEngagement, SubmitApplication
 from shared.contracts.series import DateContent, GenerateSeries, WallTimes
@@ -98,6 +99,8 @@ class Plan:
     series: list[PlannedSeries] = field(default_factory=list[PlannedSeries])
     activities: list[PlannedActivity] = field(default_factory=list[PlannedActivity])
     projects: list[PlannedProject] = field(default_factory=list[PlannedProject])
+    contacts: list[tuple[str, AddContact]] = field(default_factory=list[tuple[str, AddContact]])
+    requests: list[PlannedRequest] = field(default_factory=list[PlannedRequest])
     refused: list[RefusedEntry] = field(default_factory=list[RefusedEntry])
 
 
@@ -112,6 +115,7 @@ def read_plan(folder: Path = FOLDER) -> Plan:
     reader.read_agents()
     reader.read_programme()
     reader.read_projects()
+    reader.read_requests()
     return reader.plan
 
 
@@ -145,6 +149,10 @@ class Reader:
     def read_projects(self) -> None:
         tables = self._tables.read(PROJECTS, projects="slug")
         self.plan.projects = self._tables.each(f"{PROJECTS}: projects", tables["projects"], ProjectEntry, self._project)
+
+    def read_requests(self) -> None:
+        places = {venue.venue_id: f"{venue.name}, {venue.city}" for _, venue in self.plan.venues}
+        self.plan.contacts, self.plan.requests = read_requests(self._tables, places)
 
     # --- one entry of each kind --------------------------------------------------------------------------------------------------------
 

@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from services.booking.framing import handlers as framing
 from services.booking.groups import handlers as groups
+from services.booking.requests import handlers as tailored
 from services.booking.seats import handlers as seats
 from services.catalog.activities import handlers as activities
+from services.catalog.agreements import handlers as agreements
 from services.catalog.changes import handlers as changes
 from services.catalog.series import handlers as series
 from services.gateway.directory import handlers as directory
@@ -29,8 +32,8 @@ from shared.settings import Settings
 
 DEMONSTRATION = datetime(2027, 3, 1, 8, 0, tzinfo=UTC)
 SERVED: dict[str, tuple[list[Requests], list[Consumers]]] = {
-    "catalog": ([activities.requests, series.requests, changes.requests], [changes.events]),
-    "booking": ([seats.requests, groups.requests], [seats.events]),
+    "catalog": ([activities.requests, series.requests, changes.requests], [changes.events, agreements.events]),
+    "booking": ([seats.requests, groups.requests, tailored.requests, framing.requests], [seats.events, tailored.events]),
     "projects": ([calls.requests, engagements.requests], []),
     "gateway": ([directory.requests], []),
 }

@@ -64,7 +64,7 @@ async def test_the_demonstration_loads_whole_and_loading_it_again_changes_nothin
     assert [str(refused) for refused in report.refused] == []
     assert (report.exit_code, len(report.skipped), report.done["register_agent"]) == (0, 1, 180)
     assert {step: (done, total) for step, done, total in seen} == {
-        "agents": (180, 180), "programme": (32, 32), "bookings": (34, 34), "projects": (11, 11)
+        "agents": (180, 180), "programme": (32, 32), "bookings": (34, 34), "projects": (11, 11), "requests": (10, 10)
     }  # fmt: skip
     events = await settled(stack.databases)
 
