@@ -210,6 +210,18 @@ async def test_G5_an_answer_in_time_stops_the_alarm_and_starts_the_next_clock(bo
     assert (await told(booking, request))[-1] == "overdue"
 
 
+async def test_G5_timers_that_come_late_together_raise_one_alarm(booking: Database) -> None:
+    """The first answer came in time; then the service was away until both of its dates had passed."""
+    request = await submitted(booking)
+    it_is(paris(2027, 3, 5, 9))
+    await ask(booking, FrameTailoredRequest(tailored_request_id=request.tailored_request_id))
+    it_is(paris(2027, 3, 31, 9))
+
+    await timers_fire(booking)
+
+    assert (await told(booking, request)).count("overdue") == 1
+
+
 async def test_G5_proposals_expire_by_their_timer_and_the_request_is_back_in_framing(booking: Database) -> None:
     request = await confirmed(booking)
     it_is(paris(2027, 3, 15, 9))

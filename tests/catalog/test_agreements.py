@@ -205,8 +205,10 @@ async def test_a_venue_is_taken_by_any_session_that_stands_and_free_again_after_
     assert await refusals(catalog) == ["venue_taken"]
 
 
-async def test_of_two_agreements_on_one_venue_at_once_one_is_refused(catalog: Database, visit: Visit) -> None:
-    await gather(*(hear(catalog, agreement(visit)) for _ in range(5)))
+async def test_of_agreements_on_one_venue_at_once_one_is_kept_whatever_their_activities(catalog: Database, visit: Visit) -> None:
+    activities = [await given_activity(catalog, activity_type=ActivityType.LABTOUR) for _ in range(5)]
+
+    await gather(*(hear(catalog, agreement(visit, activity_id=each)) for each in activities))
 
     assert await refusals(catalog) == ["venue_taken"] * 4
     assert [fact for fact, _ in await told(catalog)].count("session_scheduled") == 1

@@ -189,6 +189,13 @@ async def test_E8_hearing_everything_again_changes_nothing(gateway: Database) ->
     assert await hear(gateway, SessionScheduled(version=1, session_id=session.session_id, session=session)) == "stale"
 
 
+async def test_G5_a_private_session_is_not_listed(gateway: Database) -> None:
+    public = await scheduled(gateway)
+    await scheduled(gateway, private=True)
+
+    assert await listed(gateway) == [public.session_id]
+
+
 async def test_filters_keep_what_they_say(gateway: Database) -> None:
     training = await scheduled(gateway)
     talk = await scheduled(
