@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -12,12 +14,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy import kept, letters
+from deploy import bounces, kept, letters
 from deploy import status as state
 from deploy.asking import OPERATOR, AsJson, console, on_bus, on_database, print_json, run
 from deploy.target import find
 from deploy.unprivileged import SetupError
 from shared.bus import Bus
+from shared.contracts.bounces import ReportBounce
 from shared.contracts.notify import Delivery, ListDeliveries, MailState, ResolveDelivery
 
 letters_app = typer.Typer(no_args_is_help=True, help="Events that a consumer could not take.")
@@ -181,3 +184,21 @@ def resolve_mail(
     order = ResolveDelivery(mail_id=mail_id, resolution=resolution.value)
     done = on_bus(lambda bus: bus.ask(order, replace(OPERATOR, idempotency_key=str(uuid4()))))
     print(f"{done.mail_id}  {done.kind}  {done.state}")
+
+
+@mails_app.command("bounce")
+def report_bounces(
+    mailbox_file: Annotated[Path, typer.Argument(help="one mail (.eml), or a mailbox (mbox), of the reply address")],
+) -> None:
+    """Tell notify of the mails that came back (RFC 3464). The rest of a mailbox is passed over; reading it twice changes nothing."""
+    reports = bounces.reports_in(mailbox_file)
+
+    async def tell(bus: Bus) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for report in reports:
+            noted = await bus.ask(ReportBounce(report=report), replace(OPERATOR, idempotency_key=str(uuid4())))
+            found[noted.verdict] += 1
+        return found
+
+    for verdict, number in sorted(on_bus(tell).items()):
+        print(f"{verdict}  {number}")

@@ -19,8 +19,12 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
+from shared.contracts.preferences import Topic
+
 _LAYOUT = struct.Struct(">c16s16sQ")
 _WHAT_FOR = b"labo-mail-link-1"  # the secret signs nothing else that could be taken for a link
+_OPT_OUT_LAYOUT, _OPT_OUT_FOR = struct.Struct(">c16s"), b"labo-opt-out-1"
+_TOPICS = {Topic.REMINDERS: b"r", Topic.WAITLIST: b"w", Topic.NEWS: b"n"}
 
 
 @unique
@@ -28,7 +32,7 @@ class Purpose(Enum):
     ACCEPT_OFFER = b"a"
     DECLINE_OFFER = b"d"
     GIVE_BACK = b"g"
-    """Of a seat that the queue gave without asking (W2)."""
+    """Of a seat: « je ne pourrai pas venir »."""
     SHOW_ONESELF = b"p"
     """The agent's own code at the door: it says who somebody is, and nothing of where they are."""
     FETCH_CERTIFICATE = b"c"
@@ -59,22 +63,51 @@ class Link:
         if not secret.get_secret_value():
             return None
         seconds = math.ceil(self.expires_at.timestamp())
-        said = _LAYOUT.pack(self.purpose.value, self.booking_id.bytes, self.agent_id.bytes, seconds)
-        return urlsafe_b64encode(said + _signature(said, secret)).decode().rstrip("=")
+        return _written(_LAYOUT.pack(self.purpose.value, self.booking_id.bytes, self.agent_id.bytes, seconds), _WHAT_FOR, secret)
 
 
 def read_link(token: str, secret: SecretStr) -> Link | None:
     """The link that was signed, whatever its age; None for anything else."""
-    try:
-        content = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
-    except (Error, ValueError):
-        return None
-    said, signature = content[: _LAYOUT.size], content[_LAYOUT.size :]
-    if not secret.get_secret_value() or not hmac.compare_digest(signature, _signature(said, secret)):
+    if (said := _read(token, _LAYOUT.size, _WHAT_FOR, secret)) is None:
         return None
     purpose, booking_id, agent_id, seconds = _LAYOUT.unpack(said)
     return Link(Purpose(purpose), UUID(bytes=booking_id), UUID(bytes=agent_id), datetime.fromtimestamp(seconds, UTC))
 
 
-def _signature(said: bytes, secret: SecretStr) -> bytes:
-    return hmac.digest(secret.get_secret_value().encode(), _WHAT_FOR + said, hashlib.sha256)
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """The end of mails about a topic (RFC 8058). It never expires: mails are kept for years."""
+
+    topic: Topic
+    agent_id: UUID
+
+    def sign(self, secret: SecretStr) -> str | None:
+        if not secret.get_secret_value():
+            return None
+        return _written(_OPT_OUT_LAYOUT.pack(_TOPICS[self.topic], self.agent_id.bytes), _OPT_OUT_FOR, secret)
+
+
+def read_opt_out(token: str, secret: SecretStr) -> OptOut | None:
+    if (said := _read(token, _OPT_OUT_LAYOUT.size, _OPT_OUT_FOR, secret)) is None:
+        return None
+    letter, agent_id = _OPT_OUT_LAYOUT.unpack(said)
+    return OptOut(next(topic for topic, each in _TOPICS.items() if each == letter), UUID(bytes=agent_id))
+
+
+def _written(said: bytes, what_for: bytes, secret: SecretStr) -> str:
+    return urlsafe_b64encode(said + _signature(said, what_for, secret)).decode().rstrip("=")
+
+
+def _read(token: str, size: int, what_for: bytes, secret: SecretStr) -> bytes | None:
+    try:
+        content = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
+    except (Error, ValueError):
+        return None
+    said, signature = content[:size], content[size:]
+    if not secret.get_secret_value() or not hmac.compare_digest(signature, _signature(said, what_for, secret)):
+        return None
+    return said
+
+
+def _signature(said: bytes, what_for: bytes, secret: SecretStr) -> bytes:
+    return hmac.digest(secret.get_secret_value().encode(), what_for + said, hashlib.sha256)

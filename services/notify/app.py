@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 from services.notify.attendance import handlers as attendance
+from services.notify.bounces import handlers as bounces
+from services.notify.feeds import handlers as feeds
 from services.notify.mail import handlers, sender
+from services.notify.news import handlers as news
+from services.notify.preferences import handlers as preferences
+from services.notify.reminders import handlers as reminders
 from services.notify.settings import NotifySettings
 from services.notify.tailored import handlers as tailored
 from shared.service import Service, run
@@ -10,9 +15,10 @@ from shared.service import Service, run
 def main() -> None:
     service = Service(
         "notify",
-        requests=[handlers.requests],
-        events=[handlers.events, attendance.events, tailored.events],
-        background=[sender.send_mails],
+        requests=[handlers.requests, reminders.requests, preferences.requests, feeds.requests, bounces.requests],
+        events=[handlers.events, attendance.events, tailored.events, bounces.events],
+        timers=[reminders.timers, news.timers],
+        background=[sender.send_mails, bounces.forget_old_mails],
     )
     run(service, NotifySettings())
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from services.notify.reminders.domain import RULES, Rules
 from shared.settings import Settings
 
 
@@ -39,6 +40,11 @@ class NotifySettings(Settings):
     """How long a confirmation waits for second thoughts (E3)."""
     move_delay: float = Field(default=600, ge=0)
     """How long the mail of a first move waits for a second one (E3)."""
+    mails_per_hour: int = Field(default=12, ge=1)
+    """To one agent; beyond it, what can wait is told in one mail at the next full hour. Nothing urgent and no cancellation ever waits."""
+    reminders: Rules = RULES
+    """Who is reminded when, by activity type, as JSON: `{"training": [{"kind": "reminder", "days": 2, "at": "09:00"}]}` (T5). Types that
+    are left out are reminded of nothing."""
 
     deferral_base: float = Field(default=60, gt=0)
     """First pause after a temporary failure; doubles each time, up to an hour (S7: greylisting)."""

@@ -29,6 +29,11 @@ from services.catalog.series import handlers as series
 from services.gateway.app import SERVICE as GATEWAY
 from services.gateway.settings import GatewaySettings
 from services.gateway.web.application import build
+from services.notify.bounces import handlers as bounces
+from services.notify.feeds import handlers as feeds
+from services.notify.mail import handlers as mail
+from services.notify.preferences import handlers as preferences
+from services.notify.reminders import handlers as reminders
 from services.projects.app import calls, engagements
 from shared.bus import Bus, Caller
 from shared.consumers import Inlet
@@ -67,6 +72,9 @@ NEIGHBOURS = {
         ],
         events=[seats.events, attendance.events, strikes.events, requests.events],
         background=[seats.announce_availability],
+    ),
+    "notify": Service(
+        "notify", requests=[reminders.requests, preferences.requests, feeds.requests, bounces.requests, mail.requests], events=[mail.events]
     ),
     "projects": Service("projects", requests=[calls.requests, engagements.requests]),
 }

@@ -112,6 +112,21 @@ async def test_K5_a_seat_that_came_by_itself_is_given_back_once(open_house: Hous
     assert (await now_of(open_house, promoted)).state == "cancelled_by_agent"
 
 
+async def test_K5_a_seat_is_given_back_by_its_link_and_booking_again_is_not_touched_by_it(open_house: House) -> None:
+    session_id = await add_session(open_house, capacity=1)
+    first = await book(open_house, session_id, ALICE.agent_id)
+    anybody = open_house.browser()
+    link = address(first, Purpose.GIVE_BACK)
+    assert "s’il y en a une" in (await anybody.get(link)).text
+    assert (await now_of(open_house, first)).state == "confirmed"
+
+    assert "Votre place est rendue" in (await anybody.post(link)).text
+    again = await book(open_house, session_id, ALICE.agent_id)
+
+    assert (await anybody.post(link)).status_code == 409
+    assert [(await now_of(open_house, each)).state for each in (first, again)] == ["cancelled_by_agent", "confirmed"]
+
+
 async def test_K5_a_link_is_bound_to_what_it_was_signed_for(open_house: House) -> None:
     offered = await given_up(open_house)
     anybody = open_house.browser()

@@ -17,6 +17,8 @@ from sqlalchemy import text
 from services.notify.attendance import handlers as attendance
 from services.notify.mail import handlers
 from services.notify.mail.sender import Sender
+from services.notify.news import handlers as news
+from services.notify.reminders import handlers as reminders
 from services.notify.settings import NotifySettings
 from shared.bus import Bus, Caller
 from shared.consumers import Inlet
@@ -28,6 +30,7 @@ from shared.listening import Listener
 from shared.relay import Relay
 from shared.requests import Requests, Responder
 from shared.settings import Settings
+from shared.timers import TimerPoller
 from tests.conftest import eventually
 from tests.notify.given import Seat, a_contact, a_session, on_the_wire, scheduled
 from tests.notify.sink import Sink
@@ -85,6 +88,12 @@ class Office:
         self.stack.push_async_callback(_cancelled, task)
         return task
 
+    async def fire_timers(self) -> None:
+        """Whatever is due by the clock."""
+        poller = TimerPoller(self.database, [reminders.timers, news.timers])
+        while await poller.fire_next():
+            pass
+
     def relay(self) -> None:
         task = asyncio.create_task(Relay(self.database, self.bus, "EVT_NOTIFY").run())
         self.stack.push_async_callback(_cancelled, task)
@@ -107,6 +116,15 @@ class Office:
 
         async def all_settled() -> bool:
             return not await self.rows("select 1 from mail where state in ('new', 'sending')")
+
+        await self.consumed()
+        await eventually(all_settled)
+
+    async def quiet_but_for(self, digests: int) -> None:
+        """Nothing waits to be sent but so many digests, and everything published was consumed."""
+
+        async def all_settled() -> bool:
+            return [row.kind for row in await self.rows("select kind from mail where state in ('new', 'sending')")] == ["digest"] * digests
 
         await self.consumed()
         await eventually(all_settled)
@@ -140,7 +158,7 @@ async def state_is(office: Office, *states: str) -> None:
     async def check() -> bool:
         return sorted(state for _, state in await office.states()) == sorted(states)
 
-    await eventually(check)
+    await eventually(check, within=30)
 
 
 def directory(office: Office) -> Requests:

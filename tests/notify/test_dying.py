@@ -27,7 +27,7 @@ from tests.notify.conftest import Office, a_confirmation, state_is
 
 @asynccontextmanager
 async def a_process(settings: NotifySettings) -> AsyncGenerator[asyncio.subprocess.Process]:
-    told = settings.model_dump()
+    told = settings.model_dump(exclude={"reminders"})
     variables = {
         f"LABO_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
         for name, value in told.items()

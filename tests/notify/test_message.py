@@ -22,11 +22,12 @@ from services.notify.calendars.entries import Entry, uid_of
 from services.notify.calendars.zones import timezone
 from services.notify.mail import compose
 from services.notify.mail.compose import Unsendable, Writer
-from services.notify.mail.domain import Before, Known, MailKind
+from services.notify.mail.domain import REMINDERS, Before, Known, MailKind
 from services.notify.mail.letters import Links
 from services.notify.mail.wire import WIRE
 from shared.contracts.booking import BookingState
 from shared.contracts.catalog import DeliveryMode, SessionState
+from shared.contracts.reminders import JoiningInstructions
 from tests.notify.given import FRIDAY, IN_APRIL, THURSDAY, a_contact, a_session
 from tests.notify.sink import body, calendars, entries
 
@@ -47,6 +48,8 @@ STATE_FOR = {
     MailKind.CANCELLED_BY_LAB: BookingState.CANCELLED_BY_LAB,
     MailKind.WAITLIST_CLOSED: BookingState.CLOSED,
     MailKind.SESSION_MOVED: BookingState.CONFIRMED,
+    MailKind.REMINDER: BookingState.CONFIRMED,
+    MailKind.JOINING_INSTRUCTIONS: BookingState.CONFIRMED,
 }
 PLAN = {"starts_on": "2027-04-01", "planned_end_on": "2027-07-01"}
 PROJECT_MAILS: list[tuple[MailKind, dict[str, Any]]] = [
@@ -70,7 +73,7 @@ def written(kind: MailKind, session: SessionState | None = None, *, sequence: in
     """The mail as its reader's programme parses it."""
     session = session or a_session()
     status = "cancelled" if kind in (MailKind.BOOKING_CANCELLED, MailKind.CANCELLED_BY_LAB) else "confirmed"
-    outside = (MailKind.WAITLIST_JOINED, MailKind.WAITLIST_CLOSED, MailKind.OFFER_MADE, MailKind.OFFER_EXPIRED)
+    outside = (MailKind.WAITLIST_JOINED, MailKind.WAITLIST_CLOSED, MailKind.OFFER_MADE, MailKind.OFFER_EXPIRED, *REMINDERS)
     in_calendar = kind not in outside
     details = {"deadline": DEADLINE.isoformat()} if kind in (MailKind.OFFER_MADE, MailKind.OFFER_EXPIRED) else {}
     places = [
@@ -86,6 +89,7 @@ def written(kind: MailKind, session: SessionState | None = None, *, sequence: in
         details={"rank": 3, "reason": "rang 1"} | details,
         known=known,
         entries=places if in_calendar else [],
+        joining=JoiningInstructions(session_id=session.session_id, bring="un carnet", video_url="https://visio.exemple.invalid/x"),
         contact=a_contact(AGENT, **contact),
         now=NOW,
     )

@@ -14,6 +14,7 @@ from shared.links import Link, Purpose, read_link
 from tests.notify.conftest import Office
 from tests.notify.given import THURSDAY, Seat, a_session, scheduled, session_cancelled
 from tests.notify.sink import body, calendars, entries
+from tests.notify.test_reminders import hands_at
 
 MONDAY_1130 = datetime(2027, 3, 15, 10, 30, tzinfo=UTC)
 
@@ -114,3 +115,35 @@ async def test_W7_a_cancellation_by_the_lab_says_until_when_one_comes_first(post
 
     *_, mail = await post.mails(2)
     assert "vous passerez en tête de la liste d'attente : une fois, jusqu'au jeudi 10 juin 2027 à 18 h 30" in body(mail)
+
+
+@pytest.mark.parametrize("kind", ["confirmed", "accepted", "reminded"])
+async def test_K5_whoever_has_a_seat_can_say_by_a_link_that_they_will_not_come(post: Office, kind: str) -> None:
+    hands_at(2027, 3, 1, 12)
+    session = a_session()
+    seat = Seat(session, uuid4())
+    facts = [seat.waits(), seat.offered(MONDAY_1130), seat.accepted()] if kind == "accepted" else [seat.confirmed()]
+    await post.publish(scheduled(session), *facts)
+    await post.quiet()
+    if kind == "reminded":
+        hands_at(2027, 3, 13, 9)
+        await post.fire_timers()
+        await post.quiet()
+
+    mail = post.sink.messages[-1]
+
+    for part in ("plain", "html"):
+        assert "Je ne pourrai pas venir" in body(mail, part)
+        (link,) = [read_link(token, post.settings.link_secret) for token in links_in(body(mail, part))]
+        assert link == Link(Purpose.GIVE_BACK, seat.booking_id, seat.agent_id, session.starts_at)
+
+
+async def test_K5_the_calendar_entry_asks_for_no_answer(post: Office) -> None:
+    session = a_session()
+    await post.publish(scheduled(session), Seat(session, uuid4()).confirmed())
+
+    (mail,) = await post.mails(1)
+
+    (event,) = entries(mail)
+    assert event["attendee"].params["RSVP"] == "FALSE"
+    assert "Refuser l'invitation dans votre agenda n'annule pas votre inscription" in body(mail)

@@ -23,7 +23,11 @@ from services.notify.mail.domain import (
 from shared.contracts.booking import BookingState
 from tests.notify.given import FRIDAY, HALL, LIBRARY, THURSDAY, Seat, a_session, changed, period
 
-ABOUT_BOOKINGS = [kind for kind in MailKind if not kind.startswith(("application", "engagement", "group")) and kind not in ATTENDANCE]
+ABOUT_BOOKINGS = [
+    kind
+    for kind in MailKind
+    if not kind.startswith(("application", "engagement", "group")) and kind not in (*ATTENDANCE, MailKind.NEWS, MailKind.DIGEST)
+]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +68,8 @@ def test_every_mail_about_a_booking_is_dropped_as_soon_as_it_is_no_longer_true()
         (MailKind.WAITLIST_CLOSED, BookingState.CLOSED),
         (MailKind.SESSION_MOVED, BookingState.CONFIRMED),
         (MailKind.SESSION_MOVED, BookingState.WAITING),
+        (MailKind.REMINDER, BookingState.CONFIRMED),
+        (MailKind.JOINING_INSTRUCTIONS, BookingState.CONFIRMED),
     }
 
 

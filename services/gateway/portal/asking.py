@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from uuid import UUID
 
 from services.gateway.portal.visit import Visit
 from shared.bus import Caller
 from shared.contracts.booking import Booking, ListBookings
+from shared.contracts.bounces import GetReachability
 from shared.errors import Refused
 
 ReplyT = TypeVar("ReplyT")
@@ -29,6 +31,15 @@ async def patiently(ask: Callable[[Caller], Awaitable[ReplyT]], caller: Caller) 
                 raise
         await asyncio.sleep(PAUSE_SECONDS)
     return await ask(caller)
+
+
+async def my_mail_comes_back(visit: Visit, agent_id: UUID) -> bool:
+    """Whether the visitor's address was refused; a page does without the answer."""
+    try:
+        asked = GetReachability(agent_id=agent_id)
+        return (await visit.desk.bus.ask(asked, Caller(str(agent_id), frozenset({"agent"})), timeout=1)).undeliverable_since is not None
+    except Refused:
+        return False
 
 
 async def my_bookings(visit: Visit) -> tuple[Booking, ...] | None:

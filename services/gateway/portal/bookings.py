@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID, uuid4
 
 from starlette.requests import Request
@@ -11,7 +12,7 @@ from starlette.routing import Route
 from services.gateway.login.domain import NotSignedIn
 from services.gateway.login.principal import Principal
 from services.gateway.portal import wording
-from services.gateway.portal.asking import my_bookings, patiently
+from services.gateway.portal.asking import my_bookings, my_mail_comes_back, patiently
 from services.gateway.portal.visit import Visit, refused, visit_of
 from services.gateway.programme import queries
 from services.gateway.web.forms import form_of
@@ -30,7 +31,7 @@ async def signed_in_visit(request: Request) -> tuple[Visit, Principal]:
 
 async def show_bookings(request: Request) -> Response:
     visit, principal = await signed_in_visit(request)
-    bookings = await my_bookings(visit)
+    bookings, comes_back = await asyncio.gather(my_bookings(visit), my_mail_comes_back(visit, principal.agent_id))
     if bookings is None:
         raise Unavailable("booking cannot be asked")
     async with visit.desk.database.connect() as connection:
@@ -42,7 +43,8 @@ async def show_bookings(request: Request) -> Response:
 
     active = sorted((booking for booking in bookings if is_active(booking)), key=start)
     ended = [booking for booking in bookings if not is_active(booking)]
-    return await visit.show("bookings.html", active=active, ended=ended, sessions=sessions, strikes=await _strikes(visit, principal))
+    told = {"strikes": await _strikes(visit, principal), "comes_back": comes_back}
+    return await visit.show("bookings.html", active=active, ended=ended, sessions=sessions, **told)
 
 
 async def _strikes(visit: Visit, principal: Principal) -> StrikeList | None:

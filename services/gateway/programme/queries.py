@@ -164,6 +164,12 @@ async def find_session(connection: AsyncConnection, session_id: UUID, bus: Bus) 
     return ListedSession(session=await bus.ask(GetSession(session_id=session_id), ANYBODY, timeout=2))
 
 
+async def themes(connection: AsyncConnection) -> list[str]:
+    """Those of the programme, past sessions included."""
+    found = await connection.scalars(text("select distinct state ->> 'theme' from programme_session order by 1"))
+    return list(found.all())
+
+
 def start_of(day: date | None) -> datetime:
     """The start of that day in Paris, of today when there is none."""
     return datetime.combine(day or clock.now().astimezone(clock.PARIS).date(), time.min, clock.PARIS)

@@ -9,10 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp
 
-from services.gateway.api import attendance, bookings, certificates, groups, openapi, programme, tailored
+from services.gateway.api import attendance, bookings, certificates, feeds, groups, notices, openapi, programme, tailored
 from services.gateway.demand.domain import Ear
 from services.gateway.desk import Desk, desk_of
 from services.gateway.login import pages as login
@@ -49,6 +49,7 @@ def build(context: Context) -> ASGIApp:
             Route(f"{API}/sessions/{{session_id}}/bookings", bookings.book, methods=["POST"]),
             Route(f"{API}/sessions/{{session_id}}/bookings", only_post, methods=["GET", "PUT", "PATCH", "DELETE", "OPTIONS"]),
             Mount(API, build_api(desk)),
+            *feeds.routes,
             *login.routes,
             *portal.routes,
         ],
@@ -67,11 +68,13 @@ def build_api(desk: Desk) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        exception_handlers=dict.fromkeys((HTTPException, RequestValidationError, Refused, Exception), answer_problem),
+        exception_handlers=dict.fromkeys((RequestValidationError, Refused, Exception), answer_problem),
     )
+    api.add_exception_handler(HTTPException, answer_no_route)
     api.state.desk = desk
     for router in (
         programme.programme, bookings.router, groups.router, attendance.router, certificates.router, tailored.router, programme.me,
+        notices.router, feeds.router,
     ):  # fmt: skip
         api.include_router(router)
     described = openapi.document(api, desk.door.cookie)
@@ -91,6 +94,15 @@ async def answer_problem(_: Request, error: Exception) -> Response:
     response = problem_response(refusal_of(error))
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)  # Allow, at 405
+    return response
+
+
+async def answer_no_route(request: Request, error: Exception) -> Response:
+    """At 405 with the methods of every route at this address: the framework names those of the first one only."""
+    response = await answer_problem(request, error)
+    if response.status_code == 405:
+        here = [route for route in request.app.router.routes if route.matches(request.scope)[0] is not Match.NONE]
+        response.headers["Allow"] = ", ".join(sorted({method for route in here for method in getattr(route, "methods", None) or ()}))
     return response
 
 

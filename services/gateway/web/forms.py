@@ -9,7 +9,7 @@ from starlette.requests import Request
 from services.gateway.web.problems import BodyNotSupported
 from shared.errors import InvalidRequest
 
-FIELDS_AT_MOST = 30
+FIELDS_AT_MOST = 100
 
 
 async def form_of(request: Request, *, fields_at_most: int = FIELDS_AT_MOST) -> dict[str, str]:

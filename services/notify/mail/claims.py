@@ -88,6 +88,7 @@ _KNOWN = text(
                             and other.kind = any(:first_words)), false) as to_be_told,
            coalesce(bool_or(other.state = 'sending'), false) as busy,
            coalesce(bool_or(other.booking_id = booking.booking_id and other.kind = :offer), false) as offered,
+           coalesce(bool_or(other.booking_id = booking.booking_id and other.kind = :offer and other.id > :mail_id), false) as offered_anew,
            exists (select from booking as newer
                    where newer.session_id = booking.session_id and newer.agent_id = booking.agent_id
                      and newer.booking_id <> booking.booking_id and newer.state = :confirmed) as seat_elsewhere
@@ -115,7 +116,7 @@ async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
     row = (await tx.execute(_KNOWN, values)).one()
     if row.busy:
         return None
-    before = mail.details.get("before")
+    before, starts_at = mail.details.get("before"), mail.details.get("starts_at")
     return Known(
         booking=GroupState(row.booking) if row.of_group else BookingState(row.booking),
         session=SessionState.model_validate(row.session),
@@ -123,6 +124,8 @@ async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
         to_be_told=row.to_be_told,
         seat_elsewhere=row.seat_elsewhere,
         offered=row.offered,
+        offered_anew=row.offered_anew,
+        reminded_of=starts_at and datetime.fromisoformat(starts_at),
         before=before and _before(before),
     )
 
@@ -170,8 +173,10 @@ _SETTLE = text(
     """
     update mail
     set state = cast(:state as text), last_error = :error, leased_until = null,
+        bounces = bounces + case when cast(:state as text) = 'bounced' then 1 else 0 end,
         sent_at = case when cast(:state as text) = 'sent' then clock_timestamp() end
     where id = :id and lease = :lease and state in ('new', 'deferred', 'sending', 'uncertain')
+    returning bounces
     """
 )
 
@@ -197,9 +202,11 @@ async def defer(tx: AsyncConnection, mail: Mail, pause: timedelta, error: str, *
 Outcome = Literal["sent", "failed", "bounced", "uncertain", "dropped"]
 
 
-async def settle(tx: AsyncConnection, mail: Mail, state: Outcome, error: str | None = None) -> bool:
-    """How it ended; False when that was said before. Whoever spoke with the server knows better than a sweep that took him for dead."""
-    return (await tx.execute(_SETTLE, {"id": mail.id, "lease": mail.lease, "state": state, "error": error})).rowcount == 1
+async def settle(tx: AsyncConnection, mail: Mail, state: Outcome, error: str | None = None) -> int | None:
+    """How it ended: the number of its bounces, or None when that was said before. Whoever spoke with the server knows better than a sweep
+    that took him for dead.
+    """
+    return await tx.scalar(_SETTLE, {"id": mail.id, "lease": mail.lease, "state": state, "error": error})
 
 
 # The lease goes too: whoever still speaks with the server about it is no longer asked.

@@ -18,16 +18,21 @@ from services.notify.mail import letters
 from services.notify.mail.claims import Mail
 from services.notify.mail.dates import local_times
 from services.notify.mail.domain import CANCELLATIONS, Before, Known, MailKind, place
-from services.notify.mail.letters import Appointment, Letter, Links
+from services.notify.mail.letters import Appointment, Card, Links
 from services.notify.mail.wire import WIRE
+from services.notify.preferences.domain import TOPICS
 from services.notify.settings import NotifySettings
 from services.notify.tailored import letters as tailored
 from shared.contracts.booking import BookingState
 from shared.contracts.catalog import SessionState
 from shared.contracts.gateway import Contact
 from shared.contracts.groups import GroupState
+from shared.contracts.reminders import JoiningInstructions
 from shared.contracts.tailored import TailoredRequest
 from shared.links import Purpose
+
+NEWS_AT_MOST = 20
+"""Sessions in one mail; the programme has them all."""
 
 
 class Unsendable(Exception):
@@ -75,16 +80,19 @@ def about_session(
     details: Mapping[str, Any],
     known: Known,
     entries: Sequence[Entry],
+    joining: JoiningInstructions,
     contact: Contact,
     now: datetime,
 ) -> EmailMessage:
-    """A mail about a booking, with the calendar entries it changes."""
+    """A mail about a booking, with the calendar entries it changes. How to join is told to who has a seat, and to nobody else."""
     session, links = known.session, writer.links
+    dates = [period for period in session.periods if known.reminded_of is None or period.starts_at >= known.reminded_of]
     words: dict[str, Any] = {
         "person": _name(contact),
         "links": links,
         "details": details,
-        "appointment": Appointment.of(session),
+        "appointment": Appointment.of(session.model_copy(update={"periods": tuple(dates)})),
+        "joining": joining if known.booking is BookingState.CONFIRMED else None,
         "over": kind in CANCELLATIONS,
         "in_calendar": bool(entries),
         "reason": _reason(session, details),
@@ -96,7 +104,7 @@ def about_session(
     words |= {name: datetime.fromisoformat(details[name]) for name in ("deadline", "priority_until") if name in details}
     if kind is MailKind.SESSION_MOVED and known.before is not None:
         words |= _change(known.before, known)
-    message = _message(writer, letters.write(kind, words), mail_id, contact, now)
+    message = _message(writer, kind, words, mail_id, contact, now)
     if entries:
         page = links.session(session.session_id)
         matter = Matter(
@@ -126,7 +134,7 @@ def about_attendance(writer: Writer, mail: Mail, session: SessionState, contact:
         "sheet": links.sheet(session.session_id, mail.agent_id, dates["expires_at"]) if "expires_at" in dates else None,
     }
     words |= {"replaces": details["replaces"]} if "replaces" in details else {}
-    return _message(writer, letters.write(mail.kind, words | dates), mail.id, contact, now)
+    return _message(writer, mail.kind, words | dates, mail.id, contact, now)
 
 
 def _answers(links: Links, booking_id: UUID, agent_id: UUID, details: Mapping[str, Any], session: SessionState) -> Mapping[str, str | None]:
@@ -163,7 +171,7 @@ def about_project(
     """A mail about an application or an engagement. Reasons and texts stay in the portal (C8)."""
     days = {name: date.fromisoformat(details[name]) for name in ("starts_on", "planned_end_on") if name in details}
     words = {"person": _name(contact), "links": writer.links, "details": details} | days
-    return _message(writer, letters.write(kind, words), mail_id, contact, now)
+    return _message(writer, kind, words, mail_id, contact, now)
 
 
 def about_tailored_request(
@@ -171,10 +179,46 @@ def about_tailored_request(
 ) -> EmailMessage:
     """A mail about a tailored request, to its agent, the lab or a host."""
     words = tailored.words(writer.links, kind, request, contact.agent_id, proposal_id) | {"person": _name(contact), "links": writer.links}
-    return _message(writer, letters.write(kind, words), mail_id, contact, now)
+    return _message(writer, kind, words, mail_id, contact, now)
 
 
-def _message(writer: Writer, letter: Letter, mail_id: UUID, contact: Contact, now: datetime) -> EmailMessage:
+def about_news(writer: Writer, *, mail_id: UUID, sessions: Sequence[SessionState], contact: Contact, now: datetime) -> EmailMessage:
+    """The sessions that are new this week, in the reader's themes and départements."""
+    cards = [Card(Appointment.of(session), writer.links.session(session.session_id)) for session in sessions[:NEWS_AT_MOST]]
+    words: dict[str, Any] = {"person": _name(contact), "links": writer.links, "cards": cards, "more": len(sessions) - len(cards)}
+    return _message(writer, MailKind.NEWS, words, mail_id, contact, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A mail that a digest tells."""
+
+    kind: MailKind
+    details: Mapping[str, Any]
+    known: Known
+    joining: JoiningInstructions
+
+
+def digest(writer: Writer, *, mail_id: UUID, items: Sequence[Item], contact: Contact, now: datetime) -> EmailMessage:
+    """Several mails in one."""
+    cards = [
+        Card(
+            Appointment.of(item.known.session),
+            writer.links.session(item.known.session.session_id),
+            kind=item.kind,
+            rank=item.details.get("rank"),
+            joining=item.joining if item.known.booking is BookingState.CONFIRMED else None,
+        )
+        for item in items
+    ]
+    words: dict[str, Any] = {"person": _name(contact), "links": writer.links, "cards": cards}
+    return _message(writer, MailKind.DIGEST, words, mail_id, contact, now)
+
+
+def _message(writer: Writer, kind: MailKind, words: Mapping[str, Any], mail_id: UUID, contact: Contact, now: datetime) -> EmailMessage:
+    topic = TOPICS.get(kind)
+    opt_out = topic and writer.links.opt_out(topic, contact.agent_id)
+    letter = letters.write(kind, {**words, "opt_out": opt_out})
     message = EmailMessage(policy=WIRE)
     message["From"] = Address("Lab-O", addr_spec=writer.sender)
     message["To"] = recipient(contact)
@@ -184,6 +228,9 @@ def _message(writer: Writer, letter: Letter, mail_id: UUID, contact: Contact, no
     message["Message-ID"] = writer.message_id(mail_id)
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
+    if opt_out:  # one click in the mail program, which asks with a POST (RFC 8058)
+        message["List-Unsubscribe"] = f"<{opt_out}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(letter.text)
     message.add_alternative(letter.html, subtype="html")
     return message

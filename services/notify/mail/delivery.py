@@ -15,17 +15,33 @@ from uuid import UUID
 from prometheus_client import Counter, Histogram
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.notify.bounces import store as bounces
 from services.notify.calendars import entries as calendar_entries
 from services.notify.calendars.entries import Entry
+from services.notify.gathering import decide as gathering
+from services.notify.gathering import store as gathering_store
 from services.notify.mail import claims, compose
 from services.notify.mail.claims import Mail, Outcome
-from services.notify.mail.compose import Unsendable, Writer
-from services.notify.mail.domain import ATTENDANCE, Known, calendar_part, pause_before_retry, place, reason_to_drop
+from services.notify.mail.compose import Item, Unsendable, Writer
+from services.notify.mail.domain import (
+    ATTENDANCE,
+    Known,
+    MailKind,
+    calendar_part,
+    pause_before_retry,
+    place,
+    reason_not_to_remind,
+    reason_to_drop,
+    settles_the_dates,
+)
 from services.notify.mail.smtp import Envelope, Line, MailRefused, NoServer, RecipientRefused, TryLater, Uncertain
+from services.notify.news import store as news
+from services.notify.news.domain import worth_telling
+from services.notify.reminders import store as reminders
 from services.notify.settings import NotifySettings
 from services.notify.tailored import domain as tailored
 from services.notify.tailored.domain import LAB
-from shared import outbox, telemetry
+from shared import clock, outbox, telemetry
 from shared.bus import Bus, Caller
 from shared.contracts.gateway import Contact, GetContact
 from shared.contracts.messages import Message, Request
@@ -167,22 +183,30 @@ class Delivery:
                 if known is None:
                     await claims.postpone(tx, mail, AGAIN)
                     return None
-                if reason := reason_to_drop(mail.kind, known):
-                    await claims.settle(tx, mail, "dropped", reason)
-                    _count(mail, "dropped")
-                    log.info("mail_dropped", reason=reason)
-                    return None
-            version = known and known.session.version
+                if reason := reason_to_drop(mail.kind, known) or reason_not_to_remind(known, clock.now()):
+                    return await _drop(tx, mail, reason)
+            if reason := await gathering.instead_of_leaving(tx, mail, self.settings.mails_per_hour):
+                return await _drop(tx, mail, reason)
+            version = known.session.version if known and settles_the_dates(mail.kind) else None
             if not await claims.start(tx, mail, session_version=version, message_id=self.writer.message_id(mail.id)):
                 return None
             message = await self._compose(tx, mail, known, contact)
+            if message is None:
+                return await _drop(tx, mail, "nothing is left to tell")
         return Ready(message, Envelope(self.writer.sender, compose.recipient(contact).addr_spec))
 
-    async def _compose(self, tx: AsyncConnection, mail: Mail, known: Known | None, contact: Contact) -> EmailMessage:
+    async def _compose(self, tx: AsyncConnection, mail: Mail, known: Known | None, contact: Contact) -> EmailMessage | None:
+        """None when nothing is left to tell."""
         now = datetime.now(UTC)  # real time, whatever the demonstration's clock says
         if mail.kind in ATTENDANCE and mail.session_id is not None:
             session = await claims.session_of(tx, mail.session_id)
             return compose.about_attendance(self.writer, mail, session, contact, now)
+        if mail.kind is MailKind.NEWS:
+            sessions = worth_telling(await news.sessions(tx, [UUID(each) for each in mail.details["session_ids"]]), clock.now())
+            return compose.about_news(self.writer, mail_id=mail.id, sessions=sessions, contact=contact, now=now) if sessions else None
+        if mail.kind is MailKind.DIGEST:
+            items = [item for gathered in await gathering_store.gathered(tx, mail.id) if (item := await _item(tx, gathered))]
+            return compose.digest(self.writer, mail_id=mail.id, items=items, contact=contact, now=now) if items else None
         if known is None or mail.booking_id is None:
             return compose.about_project(self.writer, kind=mail.kind, mail_id=mail.id, details=mail.details, contact=contact, now=now)
         entries = await _entries(tx, mail, known)
@@ -194,6 +218,7 @@ class Delivery:
             details=mail.details,
             known=known,
             entries=entries,
+            joining=await reminders.instructions(tx, known.session),
             contact=contact,
             now=now,
         )
@@ -218,8 +243,10 @@ class Delivery:
 
     async def _bounce(self, mail: Mail, error: RecipientRefused) -> None:
         async def bounce(tx: AsyncConnection) -> None:
-            if await claims.settle(tx, mail, "bounced", _clean(error)):
-                await outbox.record(tx, DeliveryBounced(version=1, mail_id=mail.id, agent_id=mail.agent_id, kind=mail.kind), cause=NOTIFY)
+            if (number := await claims.settle(tx, mail, "bounced", _clean(error))) is not None:
+                await bounces.mark(tx, mail.agent_id, mail.id)
+                fact = DeliveryBounced(version=number, mail_id=mail.id, agent_id=mail.agent_id, kind=mail.kind)
+                await outbox.record(tx, fact, cause=NOTIFY)
 
         log.warning("mail_bounced")
         await self._commit(bounce, self.database.begin)
@@ -257,6 +284,20 @@ class Delivery:
 def _count(mail: Mail, state: Outcome) -> None:
     SETTLED.labels(mail.kind.value, state).inc()
     SETTLED_SECONDS.observe((datetime.now(UTC) - mail.created_at).total_seconds())
+
+
+async def _drop(tx: AsyncConnection, mail: Mail, reason: str) -> None:
+    await claims.settle(tx, mail, "dropped", reason)
+    _count(mail, "dropped")
+    log.info("mail_dropped", reason=reason)
+
+
+async def _item(tx: AsyncConnection, gathered: Mail) -> Item | None:
+    """One of the mails that a digest tells, as true as it would be by itself; None when it no longer is."""
+    known = await claims.matter_of(tx, gathered)
+    if known is None or reason_to_drop(gathered.kind, known) or reason_not_to_remind(known, clock.now()):
+        return None
+    return Item(gathered.kind, gathered.details, known, await reminders.instructions(tx, known.session))
 
 
 async def _entries(tx: AsyncConnection, mail: Mail, known: Known) -> list[Entry]:

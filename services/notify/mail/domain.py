@@ -67,6 +67,11 @@ class MailKind(StrEnum):
     GROUP_OFFERED = "group_offered"
     GROUP_CANCELLED = "group_cancelled"
     GROUP_CLOSED = "group_closed"
+    REMINDER = "reminder"
+    JOINING_INSTRUCTIONS = "joining_instructions"
+    NEWS = "news"
+    DIGEST = "digest"
+    """Mails that would have been too many, or whose reader wants one a day."""
     APPLICATION_RECEIVED = "application_received"
     APPLICATION_DECIDED = "application_decided"
     ENGAGEMENT_STARTED = "engagement_started"
@@ -97,8 +102,17 @@ FIRST_WORDS = (
     MailKind.GROUP_CONFIRMED,
     MailKind.GROUP_OFFERED,
 )
-PATIENT = (MailKind.BOOKING_CONFIRMED, MailKind.WAITLIST_JOINED, MailKind.GROUP_WAITING, MailKind.GROUP_CONFIRMED)
-"""Kinds that wait for second thoughts before they leave (E3)."""
+PATIENT = (
+    MailKind.BOOKING_CONFIRMED,
+    MailKind.WAITLIST_JOINED,
+    MailKind.WAITLIST_PROMOTED,
+    MailKind.OFFER_ACCEPTED,
+    MailKind.GROUP_WAITING,
+    MailKind.GROUP_CONFIRMED,
+)
+"""Kinds that wait for second thoughts before they leave (E3). An offer does not: its deadline runs."""
+
+REMINDERS = (MailKind.REMINDER, MailKind.JOINING_INSTRUCTIONS)
 
 CANCELLATIONS = (
     MailKind.BOOKING_CANCELLED,
@@ -140,10 +154,12 @@ _STILL_TRUE: dict[MailKind, frozenset[BookingState | GroupState]] = {
     MailKind.GROUP_OFFERED: frozenset({GroupState.WAITING, GroupState.PARTLY_CONFIRMED}),
     MailKind.GROUP_CANCELLED: frozenset({GroupState.CANCELLED}),
     MailKind.GROUP_CLOSED: frozenset({GroupState.CLOSED}),
+    MailKind.REMINDER: frozenset({BookingState.CONFIRMED}),
+    MailKind.JOINING_INSTRUCTIONS: frozenset({BookingState.CONFIRMED}),
 }
 
 # Kinds that make no sense once the lab cancelled the session: its own message follows from booking (E2).
-_NEEDS_A_SESSION_THAT_STANDS = frozenset({*FIRST_WORDS, MailKind.OFFER_EXPIRED, MailKind.SESSION_MOVED})
+_NEEDS_A_SESSION_THAT_STANDS = frozenset({*FIRST_WORDS, *REMINDERS, MailKind.OFFER_EXPIRED, MailKind.SESSION_MOVED})
 
 
 _KINDS: dict[type[BookingEvent], MailKind] = {
@@ -201,7 +217,11 @@ class Known:
     """The agent has a newer booking of the same session, with a seat."""
     before: Before | None = None
     offered: bool = False
-    """A mail offers, or offered, a seat of this booking."""
+    """Another mail offers, or offered, a seat of this booking."""
+    offered_anew: bool = False
+    """A newer mail offers the seat, with another deadline."""
+    reminded_of: datetime | None = None
+    """Start of the date that this mail reminds of."""
 
 
 def reason_to_drop(kind: MailKind, known: Known) -> str | None:
@@ -212,9 +232,20 @@ def reason_to_drop(kind: MailKind, known: Known) -> str | None:
         return "the session is cancelled, and another mail says so"
     if kind is MailKind.WAITLIST_JOINED and known.offered:
         return "a seat is offered, and another mail says so"
+    if kind is MailKind.OFFER_MADE and known.offered_anew:
+        return "the deadline has changed, and another mail says so"
     if kind is MailKind.BOOKING_CANCELLED and known.seat_elsewhere:
         return "the agent has booked again"  # a late CANCEL would wipe the new seat out of the calendar
     return _reason_not_to_tell_of_a_move(known) if kind is MailKind.SESSION_MOVED else None
+
+
+def reason_not_to_remind(known: Known, now: datetime) -> str | None:
+    """Why a reminder comes too late, or None for one in time and for every other mail (T5)."""
+    if known.reminded_of is None:
+        return None
+    if known.reminded_of <= now:
+        return "the session has begun"
+    return None if any(period.starts_at == known.reminded_of for period in known.session.periods) else "the session has moved"
 
 
 def _reason_not_to_tell_of_a_move(known: Known) -> str | None:
@@ -243,7 +274,12 @@ def calendar_part(kind: MailKind, booking: BookingState | GroupState) -> Literal
     """Whether a mail puts the session into the calendar, takes it out, or leaves the calendar alone. A queue is in no calendar."""
     if kind in CANCELLATIONS:
         return None if kind in NOT_IN_CALENDARS else "CANCEL"
-    return "REQUEST" if booking is BookingState.CONFIRMED else None
+    return "REQUEST" if booking is BookingState.CONFIRMED and kind not in REMINDERS else None
+
+
+def settles_the_dates(kind: MailKind) -> bool:
+    """Whether an agent who got this mail has heard of the dates that it shows: a reminder does not say that anything moved."""
+    return kind not in REMINDERS
 
 
 LONGEST_PAUSE = timedelta(hours=1)

@@ -8,9 +8,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.notify.bounces import store as bounces
 from services.notify.mail import claims, queries, store
 from services.notify.mail.domain import Before, DeliverySettled, DeliveryUnknown, MailKind, kind_for, kind_for_contact, moved
 from services.notify.mail.store import NewMail, key_of
+from services.notify.reminders import handlers as reminders
 from shared import telemetry
 from shared.bus import Caller
 from shared.consumers import Consumers, Received
@@ -114,8 +116,11 @@ async def follow_groups(received: Received[GroupEvent], tx: AsyncConnection) -> 
 async def follow_session(received: Received[SessionScheduled | SessionRescheduled | SessionCancelled], tx: AsyncConnection) -> None:
     """A cancellation writes to nobody here: booking cancels every seat, and each of those is one mail (E2)."""
     event = received.event
-    followed = await store.follow_session(tx, event.session)
-    if followed is None or not isinstance(event, SessionRescheduled):
+    followed = await store.follow_session(tx, event.session, received.envelope.time)
+    if followed is None:
+        return
+    await reminders.plan(tx, event.session)
+    if not isinstance(event, SessionRescheduled):
         return
     known = followed.before
     before = Before(known.periods, known.venue) if known else Before(event.previous_periods, event.previous_venue)
@@ -182,6 +187,8 @@ async def resolve_delivery(request: ResolveDelivery, caller: Caller, tx: AsyncCo
         raise DeliveryUnknown(f"mail {request.mail_id}")
     if not decided:
         raise DeliverySettled(f"mail {request.mail_id} is {found.state}", state=found.state)
+    if request.resolution != "dropped":
+        await bounces.clear(tx, found.agent_id)
     telemetry.log.info("delivery_resolved", mail_id=str(request.mail_id), resolution=request.resolution)
     return found
 

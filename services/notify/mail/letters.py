@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from pydantic import SecretStr
 from services.notify.mail import dates
 from services.notify.mail.domain import MailKind
 from shared.contracts.catalog import DeliveryMode, Period, SessionState, VenueSheet
-from shared.links import Link, Purpose
+from shared.contracts.preferences import Topic
+from shared.contracts.reminders import JoiningInstructions
+from shared.links import Link, OptOut, Purpose
 
 CERTIFICATE_LINK_LASTS = timedelta(days=180)
 PAGES = {Purpose.TAKE_PART: "groupe", Purpose.LEAVE_PART: "groupe", Purpose.SEE_GROUP: "groupe"}
@@ -65,6 +68,15 @@ class Links:
         token = Link(Purpose.KEEP_SHEET, session_id, keeper_id, until).sign(self.secret)
         return token and f"{self.home}emargement/{token}"
 
+    def opt_out(self, topic: Topic, agent_id: UUID) -> str | None:
+        """A page, and what mail programs post to, that ends mails about a topic (RFC 8058)."""
+        token = OptOut(topic, agent_id).sign(self.secret)
+        return token and f"{self.home}desabonnement/{token}"
+
+    @property
+    def preferences(self) -> str:
+        return f"{self.home}mes-preferences"
+
 
 @dataclass(frozen=True, slots=True)
 class Appointment:
@@ -93,6 +105,17 @@ class Appointment:
         day = dates.short_day(dates.local_times(periods[0])[0])
         where = (venue.name, f"{venue.address}, {venue.city}") if venue else ("À distance, en visioconférence",)
         return cls(title, [dates.when(period) for period in periods], day, where, access)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A session among others in one mail, with what it is told for."""
+
+    appointment: Appointment
+    link: str
+    kind: MailKind | None = None
+    rank: int | None = None
+    joining: JoiningInstructions | None = None
 
 
 def _access(venue: VenueSheet) -> Sequence[str]:
@@ -137,8 +160,9 @@ def _environment(*, html: bool) -> Environment:
 
 
 def _blocks(text: str) -> list[str]:
-    """Paragraphs of a text, each on one line; an empty line separates them."""
-    return [" ".join(block.split()) for block in str(text).strip().split("\n\n") if block.strip()]
+    """Paragraphs of a text, each on one line; an empty line separates them. « and : stay with their words."""
+    blocks = (" ".join(block.split()) for block in str(text).strip().split("\n\n") if block.strip())
+    return [re.sub(r" (?=[:;!?»])|(?<=«) ", "\N{NO-BREAK SPACE}", block) for block in blocks]
 
 
 def _paragraphs(text: str) -> Markup:

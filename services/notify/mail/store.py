@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify.mail.domain import Before, MailKind
-from shared.contracts.booking import ACTIVE_STATES, BookingEvent
+from shared.contracts.booking import ACTIVE_STATES, BookingEvent, BookingState
 from shared.contracts.catalog import SessionState
 from shared.contracts.groups import ACTIVE_GROUP_STATES, GroupEvent
 from shared.database import fetch
@@ -65,11 +66,15 @@ _HOLD_SESSIONS = text("select 1 from session where session_id = any(:session_ids
 # In id order, so that two batches that share bookings queue up instead of embracing.
 _FOLLOW_BOOKINGS = text(
     """
-    insert into booking as known (booking_id, session_id, agent_id, version, state, of_group)
-    select booking_id, session_id, agent_id, version, state, :of_group
-    from jsonb_to_recordset(cast(:rows as jsonb)) as heard(booking_id uuid, session_id uuid, agent_id uuid, version int, state text)
+    insert into booking as known (booking_id, session_id, agent_id, version, state, of_group, decided_at, seated_at)
+    select booking_id, session_id, agent_id, version, state, :of_group, decided_at, case when state = :confirmed then decided_at end
+    from jsonb_to_recordset(cast(:rows as jsonb))
+         as heard(booking_id uuid, session_id uuid, agent_id uuid, version int, state text, decided_at timestamptz)
     order by booking_id
-    on conflict (booking_id) do update set version = excluded.version, state = excluded.state where known.version < excluded.version
+    on conflict (booking_id) do update
+    set version = excluded.version, state = excluded.state, decided_at = excluded.decided_at,
+        seated_at = case when known.state = :confirmed and excluded.state = :confirmed then known.seated_at else excluded.seated_at end
+    where known.version < excluded.version
     """
 )
 
@@ -82,21 +87,23 @@ async def follow_bookings(tx: AsyncConnection, events: Sequence[BookingEvent]) -
             newest[event.booking_id] = event
     sessions = sorted({event.session_id for event in newest.values()})
     await tx.execute(_HOLD_SESSIONS, {"session_ids": sessions})
-    rows = [event.model_dump_json(include={"booking_id", "session_id", "agent_id", "version", "state"}) for event in newest.values()]
-    await tx.execute(_FOLLOW_BOOKINGS, {"rows": f"[{','.join(rows)}]", "of_group": False})
+    known = {"booking_id", "session_id", "agent_id", "version", "state", "decided_at"}
+    rows = [event.model_dump_json(include=known) for event in newest.values()]
+    await tx.execute(_FOLLOW_BOOKINGS, {"rows": f"[{','.join(rows)}]", "of_group": False, "confirmed": BookingState.CONFIRMED})
 
 
 async def follow_group(tx: AsyncConnection, event: GroupEvent) -> None:
     """A group is kept beside the bookings, as a place of its contact: what is written about either is held and looked at the same way."""
     await tx.execute(_HOLD_SESSIONS, {"session_ids": [event.session_id]})
-    said = event.model_dump(mode="json", include={"session_id", "version", "state"})
+    said = event.model_dump(mode="json", include={"session_id", "version", "state", "decided_at"})
     row = said | {"booking_id": str(event.group_id), "agent_id": str(event.contact_agent_id)}
-    await tx.execute(_FOLLOW_BOOKINGS, {"rows": json.dumps([row]), "of_group": True})
+    await tx.execute(_FOLLOW_BOOKINGS, {"rows": json.dumps([row]), "of_group": True, "confirmed": BookingState.CONFIRMED})
 
 
 _FOLLOW_SESSION = text(
     """
-    insert into session as known (session_id, version, state) values (:session_id, :version, cast(:state as jsonb))
+    insert into session as known (session_id, version, state, announced_at)
+    values (:session_id, :version, cast(:state as jsonb), :announced_at)
     on conflict (session_id) do update set version = excluded.version, state = excluded.state, heard_at = clock_timestamp()
     where known.version < excluded.version
     returning old.state as before
@@ -111,10 +118,10 @@ class Followed:
     before: SessionState | None
 
 
-async def follow_session(tx: AsyncConnection, session: SessionState) -> Followed | None:
+async def follow_session(tx: AsyncConnection, session: SessionState, said_at: datetime) -> Followed | None:
     """Keep the newest state of a session; None when this one, or a newer one, was known (E4)."""
     values = {"session_id": session.session_id, "version": session.version, "state": session.model_dump_json()}
-    row = (await tx.execute(_FOLLOW_SESSION, values)).one_or_none()
+    row = (await tx.execute(_FOLLOW_SESSION, values | {"announced_at": said_at})).one_or_none()
     if row is None:
         return None
     return Followed(SessionState.model_validate(row.before) if row.before else None)
