@@ -46,6 +46,8 @@ class Status:
     """What must never be, by session, as booking's standing audit found it."""
     mails: Rows = field(default_factory=Rows)
     """Those of which nobody can know, or that a server refused, by state: the mail server's weather, so no problem of ours."""
+    webhooks: Rows = field(default_factory=Rows)
+    """Those that are disabled or failing: the receiver's weather."""
 
     @property
     def healthy(self) -> bool:
@@ -127,6 +129,11 @@ _HEARTBEATS = "select name, extract(epoch from clock_timestamp() - beat_at)::flo
 _AUDIT = "select code, session_id::text as session_id, found_at::text as found_at from booking.audit_finding order by found_at"
 _MAILS = "select state, count(*) as number from notify.mail where state in ('uncertain', 'failed', 'bounced') group by state order by state"
 
+_WEBHOOKS = """
+select webhook_id::text, disabled_reason, failing_since::text from notify.webhook
+where disabled_at is not null or failing_since is not null order by created_at
+"""
+
 
 async def _tables(target: Target, status: Status) -> None:
     async with target.database() as engine, engine.connect() as connection:
@@ -140,6 +147,7 @@ async def _tables(target: Target, status: Status) -> None:
             status.heartbeats += await _rows(connection, service, _HEARTBEATS)
         status.audit = await _rows(connection, "booking", _AUDIT)
         status.mails = await _rows(connection, "notify", _MAILS)
+        status.webhooks = await _rows(connection, "notify", _WEBHOOKS)
     status.problems += [problem for row in status.outbox for problem in _outbox_problems(row)]
     status.problems += [f"{row['open']} dead letters of {row['consumer']} wait for a decision" for row in status.dead_letters]
     status.problems += [problem for row in status.timers for problem in _timer_problems(row)]
@@ -199,7 +207,12 @@ def shown(status: Status) -> RenderableType:
     clock_line = f"domain time {status.domain_time}" if status.domain_time else ""
     mails = ", ".join(f"{row['number']} {row['state']}" for row in status.mails)
     undecided = [Text(f"mails to decide about: {mails} (labo mails list)", "yellow")] if mails else []
+    undecided += [Text(f"webhook {row['webhook_id']} is {_silent_because(row)} (labo webhooks list)", "yellow") for row in status.webhooks]
     return Group(services, _kept(status), streams, consumers, Text(clock_line), *undecided, verdict)
+
+
+def _silent_because(row: dict[str, Any]) -> str:
+    return f"disabled: {row['disabled_reason']}" if row["disabled_reason"] else f"failing since {row['failing_since']:.16} UTC"
 
 
 def _kept(status: Status) -> Table:

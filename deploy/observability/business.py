@@ -109,6 +109,17 @@ MAIL = Board(
                 {"sum by (state) (increase(labo_mails_settled_total[24h]))": "{{state}}"}, "stat",
             ),
         ),
+        "Webhooks": (
+            Panel(
+                "Receivers", "`failing`: the last attempt did not go through. `gone`: it answered 410.", "short",
+                {"max by (state) (labo_webhooks)": "{{state}}"},
+            ),
+            Panel(
+                "Attempts", "Deliveries to other systems, by what came of them.", "ops",
+                {f"sum by (outcome) (rate(labo_webhook_attempts_total[{RATE}]))": "{{outcome}}"},
+            ),
+            Panel("Time of an attempt", "From the look-up of the name to the answer.", "s", quantiles("labo_webhook_seconds", "")),
+        ),
         "Whom it asks": (
             Panel(
                 "Addresses asked for", "Answers of the directory, asked for each mail as it leaves.", "reqps",

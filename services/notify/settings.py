@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import socket
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from services.notify.reminders.domain import RULES, Rules
 from shared.settings import Settings
@@ -49,3 +49,17 @@ class NotifySettings(Settings):
     deferral_base: float = Field(default=60, gt=0)
     """First pause after a temporary failure; doubles each time, up to an hour (S7: greylisting)."""
     give_up_after: float = Field(default=72 * 3600, gt=0)
+
+    webhook_timeout: float = Field(default=10, gt=0, le=30)
+    """For one attempt whole: name, connection, answer. Below the lease of a delivery (60 s)."""
+    webhook_retry_base: float = Field(default=10, gt=0)
+    """First pause after an attempt that failed; doubles each time, up to six hours."""
+    webhook_give_up_after: float = Field(default=72 * 3600, gt=0)
+    webhooks_to_loopback: bool = False
+    """Webhooks may go to this machine, over plain http too: for trying a receiver on the embedded stack, refused in production."""
+
+    @model_validator(mode="after")
+    def _loopback_is_for_trying(self) -> Self:
+        if self.webhooks_to_loopback and self.environment != "embedded":
+            raise ValueError("LABO_WEBHOOKS_TO_LOOPBACK is for the embedded stack only")
+        return self

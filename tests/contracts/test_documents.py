@@ -28,7 +28,7 @@ DOCUMENT = document(CONTRACTS, Topology.read(), "0.0.0")
 HOMES = {
     "catalog": ("catalog", "series"),
     "booking": ("booking", "attendance", "certificates", "groups", "strikes", "tailored", "tailored_events", "framing"),
-    "notify": ("notify", "reminders", "preferences", "feeds", "bounces"),
+    "notify": ("notify", "reminders", "preferences", "feeds", "bounces", "webhooks"),
 }
 PERSONAL = {"email", "mail", "phone", "given_name", "usual_name", "family_name", "first_name", "last_name", "full_name", "siret", "sub"}
 

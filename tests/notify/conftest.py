@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -21,7 +21,7 @@ from services.notify.news import handlers as news
 from services.notify.reminders import handlers as reminders
 from services.notify.settings import NotifySettings
 from shared.bus import Bus, Caller
-from shared.consumers import Inlet
+from shared.consumers import Consumer, Inlet
 from shared.contracts.gateway import Contact, GetContact
 from shared.contracts.messages import Event
 from shared.database import Database
@@ -33,7 +33,14 @@ from shared.settings import Settings
 from shared.timers import TimerPoller
 from tests.conftest import eventually
 from tests.notify.given import Seat, a_contact, a_session, on_the_wire, scheduled
+from tests.notify.receiver import Receiver
 from tests.notify.sink import Sink
+
+if TYPE_CHECKING:
+    from tests.notify.webhook_desk import Desk
+
+MAILS: Sequence[Consumer] = (*handlers.events.all, *attendance.events.all)
+"""Everything that makes mails."""
 
 
 class AgentUnknown(Refused):
@@ -53,6 +60,7 @@ class Office:
     contacts: dict[UUID, Contact] = field(default_factory=dict[UUID, Contact])
     publishers: dict[str, Client] = field(default_factory=dict[str, Client])
     unknown: set[UUID] = field(default_factory=set[UUID])
+    heard: Sequence[Consumer] = MAILS
     asked_in: list[str | None] = field(default_factory=list[str | None])
     """Traces in which the directory was asked."""
     answering: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,14 +78,15 @@ class Office:
             subject, payload, headers = on_the_wire(event, event_id=event_id, traceparent=traceparent)
             await self.publishers[event.service()].jetstream().publish(subject, payload, headers=headers, stream=event.stream())
 
-    def listen(self) -> None:
-        inlets = [Inlet(consumer, self.database) for consumer in (*handlers.events.all, *attendance.events.all)]
+    def listen(self, heard: Sequence[Consumer] = MAILS) -> None:
+        self.heard = heard
+        inlets = [Inlet(consumer, self.database) for consumer in heard]
         listener = Listener(self.settings, self.bus, inlets)
         task = asyncio.create_task(listener.run())
 
         async def stop() -> None:
             await listener.stop()
-            await _cancelled(task)
+            await cancelled(task)
 
         self.stack.push_async_callback(stop)
 
@@ -85,7 +94,7 @@ class Office:
         """Start a sender, with other settings if need be."""
         sender = Sender(self.settings.model_copy(update=settings), self.database, self.bus)
         task = asyncio.create_task(sender.run())
-        self.stack.push_async_callback(_cancelled, task)
+        self.stack.push_async_callback(cancelled, task)
         return task
 
     async def fire_timers(self) -> None:
@@ -96,7 +105,7 @@ class Office:
 
     def relay(self) -> None:
         task = asyncio.create_task(Relay(self.database, self.bus, "EVT_NOTIFY").run())
-        self.stack.push_async_callback(_cancelled, task)
+        self.stack.push_async_callback(cancelled, task)
 
     # --- what can be seen ----------------------------------------------------------------------------------------------------------
 
@@ -131,7 +140,7 @@ class Office:
 
     async def consumed(self) -> None:
         async def nothing_pending() -> bool:
-            for consumer in (*handlers.events.all, *attendance.events.all):
+            for consumer in self.heard:
                 info = await self.bus.client.jetstream().consumer_info(consumer.stream, consumer.durable)
                 if info.num_pending or info.num_ack_pending:
                     return False
@@ -143,7 +152,7 @@ class Office:
         return [(row.kind, row.state) for row in await self.rows()]
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
+async def cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
@@ -158,7 +167,7 @@ async def state_is(office: Office, *states: str) -> None:
     async def check() -> bool:
         return sorted(state for _, state in await office.states()) == sorted(states)
 
-    await eventually(check, within=30)
+    await eventually(check, within=30)  # a process may have to start first, on a crowded machine
 
 
 def directory(office: Office) -> Requests:
@@ -224,3 +233,15 @@ async def post(office: Office) -> Office:
     office.listen()
     office.send()
     return office
+
+
+@pytest.fixture
+async def desk(office: Office, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    """Webhooks may go to the loopback, and are tried again at once."""
+    from tests.notify.webhook_desk import Desk
+
+    monkeypatch.setenv("LABO_ENVIRONMENT", "embedded")
+    monkeypatch.setenv("LABO_WEBHOOKS_TO_LOOPBACK", "true")
+    office.settings = office.settings.model_copy(update={"webhook_retry_base": 0.05, "webhooks_to_loopback": True})
+    async with Receiver().listening() as receiver:
+        yield Desk(office, receiver)

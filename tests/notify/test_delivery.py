@@ -15,7 +15,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from nats.aio.client import Client
 
-from services.notify.mail import sender
+from services.notify import rounds
 from services.notify.mail.handlers import list_deliveries
 from shared.bus import Caller
 from shared.contracts.notify import DeliveryBounced, ListDeliveries
@@ -61,7 +61,7 @@ async def test_F5_a_connection_lost_after_the_message_is_uncertain_and_nothing_i
     office.send()
     await a_confirmation(office)
     await state_is(office, "sent", "uncertain")
-    await asyncio.sleep(2 * sender.POLL_SECONDS)
+    await asyncio.sleep(2 * rounds.POLL_SECONDS)
     assert len(office.sink.messages) == 2  # the sink had taken the first: had it been tried again, there would be three
 
 
@@ -272,7 +272,7 @@ async def test_two_replicas_send_each_mail_once(office: Office) -> None:
 
 
 async def test_a_mail_leaves_right_after_the_commit_that_wrote_it(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender, "POLL_SECONDS", 60.0)
+    monkeypatch.setattr(rounds, "POLL_SECONDS", 60.0)
     office.listen()
     office.send()
     await a_confirmation(office)

@@ -33,6 +33,8 @@ VISITORS = [f"visitor-{number}" for number in range(8)]
 
 EMPTY_PANELS = {
     "labo-overview: Timers run": "nothing is due during the test",
+    "labo-mail: Attempts": "nobody subscribed to events",
+    "labo-mail: Time of an attempt": "nobody subscribed to events",
 }
 EMPTY_SELECTORS = {
     'labo_requests_total{code="internal_error"}': "there is no bug",

@@ -23,6 +23,7 @@ from deploy.program import get
 from deploy.stack import Stack
 from deploy.target import Target
 from tests.conftest import eventually
+from tests.notify.receiver import Receiver
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300), pytest.mark.xdist_group("stack")]
 
@@ -32,7 +33,7 @@ Labo = Callable[..., Awaitable[Answer]]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(module_folder: Path) -> AsyncIterator[Stack]:
-    async with Stack(Installation(module_folder), Ports.free()) as started:
+    async with Stack(Installation(module_folder), Ports.free(), settings={"LABO_WEBHOOKS_TO_LOOPBACK": "true"}) as started:
         yield started
 
 
@@ -66,6 +67,21 @@ async def test_a_started_stack_is_healthy_and_says_so_to_programs(stack: Stack, 
     assert [row["service"] for row in told["outbox"]] == list(SERVICES)
     assert {row["name"] for row in told["heartbeats"]} >= {"timers"}
     assert told["domain_time"].startswith("2027-03-01T")
+
+
+async def test_a_webhook_is_added_tried_and_shown_by_the_command(ask: Labo) -> None:
+    async with Receiver().listening() as receiver:
+        added = await ask("webhooks", "add", receiver.url, "fr.labo.catalog.session_cancelled.v1")
+        webhook_id, secret = (line.split()[-1] for line in added.stdout.splitlines()[:2])
+
+        tried = await ask("webhooks", "test", webhook_id)
+
+        assert tried.returncode == 0, tried.stdout + tried.stderr
+        assert receiver.posts[0].verified(secret)["subject"] == webhook_id
+    disabled = await ask("webhooks", "disable", webhook_id, "only a try")
+    assert disabled.stdout.startswith("disabled "), disabled.stderr
+    told = json.loads((await ask("status", "--json")).stdout)
+    assert [(row["webhook_id"], row["disabled_reason"]) for row in told["webhooks"]] == [(webhook_id, "only a try")]
 
 
 async def test_the_demonstration_is_there_and_is_not_loaded_twice(stack: Stack) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -15,6 +13,7 @@ from uuid import UUID
 from prometheus_client import Counter, Histogram
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.notify import rounds
 from services.notify.bounces import store as bounces
 from services.notify.calendars import entries as calendar_entries
 from services.notify.calendars.entries import Entry
@@ -38,6 +37,7 @@ from services.notify.mail.smtp import Envelope, Line, MailRefused, NoServer, Rec
 from services.notify.news import store as news
 from services.notify.news.domain import worth_telling
 from services.notify.reminders import store as reminders
+from services.notify.rounds import Begin
 from services.notify.settings import NotifySettings
 from services.notify.tailored import domain as tailored
 from services.notify.tailored.domain import LAB
@@ -52,10 +52,8 @@ from shared.errors import Refused
 
 log = telemetry.log
 
-RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.2, 5.0
 CLOSED_SECONDS = 1.0
 AGAIN = timedelta(seconds=1)
-Begin = AbstractAsyncContextManager[AsyncConnection]
 NOTIFY = Caller(actor="notify")
 WHO = {"gateway": "the directory", "booking": "booking"}
 GONE = {"agent_unknown": "the directory does not know this agent", "tailored_request_unknown": "the request is gone"}
@@ -266,19 +264,8 @@ class Delivery:
         await self._commit(lambda tx: claims.defer(tx, mail, pause, _clean(error), before_sending=before_sending))
         log.info("mail_deferred", error=_clean(error), seconds=pause.total_seconds())
 
-    async def _commit(self, step: Callable[[AsyncConnection], Awaitable[object]], begin: Callable[[], Begin] | None = None) -> None:
-        """What became of a mail is worth waiting for the database: forgotten, a mail that was sent would look uncertain."""
-        pause = RETRY_SECONDS
-        while True:
-            try:
-                async with (begin or self.database.engine.begin)() as tx:
-                    await step(tx)
-                return
-            except Exception as error:
-                if not is_infrastructure(error):
-                    raise
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+    async def _commit(self, step: Callable[[AsyncConnection], Awaitable[object]], begin: Begin | None = None) -> None:
+        await rounds.commit(begin or self.database.engine.begin, step)
 
 
 def _count(mail: Mail, state: Outcome) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
 from opentelemetry.trace import SpanKind
 
+from services.notify import rounds
 from services.notify.mail import claims
 from services.notify.mail.claims import Mail
 from services.notify.mail.delivery import Delivery
@@ -19,13 +19,11 @@ from services.notify.settings import NotifySettings
 from shared import telemetry
 from shared.bus import Bus
 from shared.contracts.notify import MailState
-from shared.database import Database, is_infrastructure
+from shared.database import Database
 from shared.service import Context
 
 log = telemetry.log
 
-PAUSE_SECONDS = 0.1  # between two looks: each walks through the mails that wait, and in a rush every batch of bookings wakes us
-POLL_SECONDS = 1.0  # for mails that become due by waiting, and those that another replica wrote
 SWEEP_SECONDS = 5.0
 BATCH = 32
 UNCERTAIN_AFTER = timedelta(minutes=5)  # longer than the longest conversation; a process that is alive settles its mails much sooner
@@ -54,31 +52,18 @@ class Sender:
         self._swept = 0.0
 
     async def run(self) -> None:
-        self._database.after_commit.append(self._woken.set)
         try:
-            while True:
-                await self._round()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):  # wait_for swallows a cancellation that comes with the wake: no stop
-                        await self._woken.wait()
-                await asyncio.sleep(PAUSE_SECONDS)
+            await rounds.keep_looking(self._database, self._round, self._woken, "mail")
         finally:
-            self._database.after_commit.remove(self._woken.set)
             await self._finish()
 
     async def _round(self) -> None:
-        """Everything that is due now. A database that is away is waited for."""
-        self._woken.clear()
-        try:
-            if time.monotonic() - self._swept > SWEEP_SECONDS:
-                await self._sweep()
-            while not self._delivery.closed and (mails := await self._claim()):
-                for mail in mails:
-                    await self._start(mail)
-        except Exception as error:
-            if not is_infrastructure(error):
-                raise
-            log.warning("mail_without_database", error=type(error).__name__)
+        """Everything that is due now."""
+        if time.monotonic() - self._swept > SWEEP_SECONDS:
+            await self._sweep()
+        while not self._delivery.closed and (mails := await self._claim()):
+            for mail in mails:
+                await self._start(mail)
 
     # With the engine's own begin(): what this loop commits must not wake it.
 
@@ -128,11 +113,6 @@ class Sender:
 
     async def _finish(self) -> None:
         """Let what is on its way end; what does not end in time stays `sending` and is found uncertain."""
-        if self._out:
-            await asyncio.wait(self._out, timeout=DRAIN_SECONDS)
-        stragglers = list(self._out)
-        for task in stragglers:
-            task.cancel()
-        await asyncio.gather(*stragglers, return_exceptions=True)
+        await rounds.drain(self._out, DRAIN_SECONDS)
         while not self._lines.empty():
             await self._lines.get_nowait().close()
