@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -101,7 +102,7 @@ class Desk:
 
     async def knows(self, session: SessionState) -> None:
         async with self.office.database.begin() as tx:
-            await follow_session(tx, session)
+            await follow_session(tx, session, datetime.now(UTC))
 
     async def sql(self, statement: str) -> None:
         async with self.office.database.begin() as tx:
