@@ -366,6 +366,7 @@ async def test_an_unknown_address_or_method_is_a_problem_too(house: House) -> No
     wrong = await reader.delete("/api/v1/sessions")
     assert refusal(wrong) == (405, "method_not_allowed")
     assert wrong.headers["allow"] == "GET"
+    assert (await reader.post("/api/v1/me/preferences")).headers["allow"] == "GET, PUT"  # of two routes
     assert refusal(await reader.put(f"/api/v1/sessions/{uuid4()}/bookings")) == (405, "method_not_allowed")
 
 

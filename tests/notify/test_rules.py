@@ -23,10 +23,9 @@ from services.notify.mail.domain import (
 from shared.contracts.booking import BookingState
 from tests.notify.given import FRIDAY, HALL, LIBRARY, THURSDAY, Seat, a_session, changed, period
 
+OTHER_MATTERS = ("application", "engagement", "group", "tailored", "host")
 ABOUT_BOOKINGS = [
-    kind
-    for kind in MailKind
-    if not kind.startswith(("application", "engagement", "group")) and kind not in (*ATTENDANCE, MailKind.NEWS, MailKind.DIGEST)
+    kind for kind in MailKind if not kind.startswith(OTHER_MATTERS) and kind not in (*ATTENDANCE, MailKind.NEWS, MailKind.DIGEST)
 ]
 
 

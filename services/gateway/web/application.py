@@ -86,6 +86,9 @@ def build_api(desk: Desk) -> FastAPI:
     return api
 
 
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+
+
 async def only_post(_: Request) -> Response:
     raise HTTPException(405, headers={"Allow": "POST"})
 
@@ -101,8 +104,9 @@ async def answer_no_route(request: Request, error: Exception) -> Response:
     """At 405 with the methods of every route at this address: the framework names those of the first one only."""
     response = await answer_problem(request, error)
     if response.status_code == 405:
-        here = [route for route in request.app.router.routes if route.matches(request.scope)[0] is not Match.NONE]
-        response.headers["Allow"] = ", ".join(sorted({method for route in here for method in getattr(route, "methods", None) or ()}))
+        routes = request.app.router.routes
+        taken = (name for name in METHODS if any(each.matches({**request.scope, "method": name})[0] is Match.FULL for each in routes))
+        response.headers["Allow"] = ", ".join(taken)
     return response
 
 
