@@ -20,6 +20,7 @@ from deploy.agents import read_agents
 from deploy.asking import OPERATOR, AsJson, console, on_bus, on_database, print_json, run
 from deploy.certificates import certificates_app
 from deploy.cli_kept import letters_app, mails_app, outbox_app, timers_app
+from deploy.cli_sessions import sessions_app
 from deploy.cli_webhooks import webhooks_app
 from deploy.embedded import ADMIN_ROLE
 from deploy.target import Target, find
@@ -44,6 +45,7 @@ app.add_typer(outbox_app, name="outbox")
 app.add_typer(timers_app, name="timers")
 app.add_typer(mails_app, name="mails")
 app.add_typer(certificates_app, name="certificates")
+app.add_typer(sessions_app, name="sessions")
 app.add_typer(webhooks_app, name="webhooks")
 clock_app = group("clock", "The demonstration's clock. Refused in production.")
 demo_app = group("demo", "The demonstration programme and its people.")

@@ -134,7 +134,7 @@ class Reader:
         def register(entry: str, agent: AgentEntry) -> tuple[str, RegisterAgent]:
             self._tables.must_exist("org_units", "org_unit", agent.org_unit)
             siret = units[agent.org_unit].siret if agent.org_unit in units else None
-            said = agent.model_dump(include={"sub", "given_name", "usual_name", "email", "org_unit", "roles"})
+            said = agent.model_dump(include={"sub", "given_name", "usual_name", "email", "org_unit", "roles", "innovation_referent"})
             return entry, RegisterAgent(agent_id=agent_id(agent.sub), siret=siret, **said)
 
         self.plan.agents = self._tables.each(f"{AGENTS}: agents", tables["agents"], AgentEntry, register, key="sub")

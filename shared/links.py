@@ -46,6 +46,14 @@ class Purpose(Enum):
     ACCEPT_AS_HOST = b"H"
     """Of a date proposed to a host: `booking_id` holds the proposal, `agent_id` the host's contact (G5)."""
     REFUSE_AS_HOST = b"K"
+    APPROVE_BOOKING = b"y"
+    """For the line manager: `agent_id` is the contact (B7)."""
+    REFUSE_BOOKING = b"n"
+    CONFIRM_BOOKING = b"k"
+    GIVE_UP_SEAT = b"r"
+    """As the one before: of a session that moved (M1)."""
+    LEAVE_QUEUE = b"w"
+    """Of a session that moved (W7)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,11 @@
+from services.booking.approval import handlers as approval
 from services.booking.attendance import handlers as attendance
 from services.booking.audit import handlers as audit
 from services.booking.certificates import handlers as certificates
 from services.booking.framing import handlers as framing
 from services.booking.groups import handlers as groups
+from services.booking.moves import handlers as moves
+from services.booking.pending import handlers as pending
 from services.booking.requests import handlers as tailored
 from services.booking.seats import handlers as seats
 from services.booking.strikes import handlers as strikes
@@ -16,6 +19,8 @@ def main() -> None:
         requests=[
             seats.requests,
             groups.requests,
+            approval.requests,
+            moves.requests,
             tailored.requests,
             framing.requests,
             attendance.requests,
@@ -23,7 +28,7 @@ def main() -> None:
             strikes.requests,
         ],
         events=[seats.events, tailored.events, attendance.events, strikes.events],
-        timers=[seats.timers, groups.timers, tailored.timers, attendance.timers, strikes.timers],
+        timers=[seats.timers, groups.timers, pending.timers, tailored.timers, attendance.timers, strikes.timers],
         background=[seats.announce_availability, audit.watch_invariants],
     )
     run(service, Settings(service="booking"))

@@ -61,6 +61,39 @@ class SeatOffer(Message):
     offered_at: AwareDatetime
 
 
+class PendingKind(StrEnum):
+    """What a seat that is held still awaits (B1)."""
+
+    PENDING_APPROVAL = "pending_approval"
+    """The line manager's yes (B7)."""
+    TO_RECONFIRM = "to_reconfirm"
+    """The agent's own, since the session was moved (M1)."""
+
+
+class PendingState(StrEnum):
+    OPEN = "open"
+    GRANTED = "granted"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    """Nobody answered, and the seat went to the queue."""
+    KEPT = "kept"
+    """Nobody answered, and the seat stays."""
+    CLOSED = "closed"
+    """The seat was given back, or the session cancelled, before an answer."""
+
+
+class Pending(Message):
+    """A question on which a seat depends. While it is `open`, the booking's own state is `confirmed`: the seat is held, not settled."""
+
+    kind: PendingKind
+    state: PendingState
+    asked_at: AwareDatetime
+    deadline: AwareDatetime
+    """An answer counts until then, exclusive; counted in working hours."""
+    silence_keeps: bool = False
+    """What no answer means: true keeps the seat, false gives it to the queue."""
+
+
 class Booking(Message):
     """One agent's place in one session: a seat, or a rank in the queue. A booking that is over keeps its last state."""
 
@@ -84,6 +117,12 @@ class Booking(Message):
     """True when the agent's place in the queue comes first, because the lab had cancelled another session (W1, W7)."""
     attendance: AttendanceOutcome | None = None
     """What became of the seat, once it can be said; the `state` stays what it was (N2)."""
+    pending: Pending | None = None
+    """What the seat awaits, or awaited last: the line manager's approval (B7), the agent's word after a move (M1)."""
+    manager_id: UUID | None = None
+    """Opaque id of the line manager to ask; the address is in the directory (P4)."""
+    booked_by: str | None = None
+    """Opaque id of who booked, when it was not the agent."""
 
 
 # --- events, versioned per booking ----------------------------------------------------------------------------------------------------
@@ -99,6 +138,13 @@ class BookingEvent(Event):
     """Number of this decision on its session, taken under the session's lock."""
     decided_at: AwareDatetime
     """Domain time of the decision (the demonstration's clock where one is set)."""
+
+
+class PendingEvent(BookingEvent):
+    """A seat that is held awaits an answer, or has had it."""
+
+    pending: Pending
+    """The question, as it stands after this."""
 
 
 class BookingConfirmed(BookingEvent):
@@ -209,12 +255,15 @@ class BookSeat(Request[Booking]):
 
     Refuses `session_not_ready` (409, retryable: its dates have not arrived yet, E1), `session_started`, `session_is_cancelled`,
     `booking_not_open_yet` (with `opens_at`, B6), `booking_closed` (with `closes_at`, B6), `already_booked` (with `booking_id`, B3),
-    `not_allowed` (for another agent without the role `operator`).
+    `line_manager_required` (the session needs an approval, B7), `not_allowed` (for another agent without the role `operator`, `lab_team` or
+    `innovation_referent`).
     """
 
     subject: ClassVar[str] = "rpc.booking.book_seat.v1"
     session_id: UUID
     agent_id: UUID
+    manager_id: UUID | None = None
+    """Whom to ask for the approval that the session needs: a contact of the directory. Ignored where none is needed (B7)."""
 
 
 class CancelBooking(Request[Booking]):

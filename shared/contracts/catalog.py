@@ -88,6 +88,8 @@ class SessionState(Message):
     """The series that it is a date of; the first one, where series continue each other."""
     private: bool = False
     """True when it was made for one group, as agreed with it: not in the public programme, and groups may have all of it (G4)."""
+    needs_approval: bool = False
+    """Whether a seat is only an agent's once their line manager agrees (B7)."""
 
     @property
     def starts_at(self) -> datetime:
@@ -211,6 +213,8 @@ class DraftActivity(Request[Acknowledged]):
     theme: Annotated[str, Field(max_length=100)]
     delivery_mode: DeliveryMode
     host_id: UUID | None = None
+    needs_approval: bool = False
+    """Whether line managers are asked for each booking of its sessions (B7)."""
 
 
 class PublishActivity(Request[Acknowledged]):
@@ -242,6 +246,8 @@ class ScheduleSession(Request[SessionState]):
     """From when newcomers are refused; what its kind has by rule when left out (B6)."""
     private: bool = False
     """For one group only: not shown in the public programme."""
+    needs_approval: bool | None = None
+    """Whether line managers are asked; as its activity says when left out (B7)."""
 
 
 class RescheduleSession(Request[SessionState]):

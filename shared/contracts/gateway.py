@@ -91,7 +91,7 @@ class ListDemand(Request[Demand]):
 
 
 class GetContact(Request[Contact]):
-    """The address of one agent, or of a contact, who has no names here. Only notify may ask.
+    """The address of one agent, or of a contact such as a line manager, who has no names here. Only notify may ask.
 
     Refuses `agent_unknown`, `not_allowed`.
     """
@@ -124,6 +124,8 @@ class RegisterAgent(Request[Acknowledged]):
     siret: Annotated[str, Field(pattern=r"^\d{14}$")] | None = None
     org_unit: Annotated[str, Field(max_length=100)]
     roles: tuple[Role, ...] = ("agent",)
+    innovation_referent: bool = False
+    """Whether they may book for agents of their org unit."""
 
 
 class DemoToken(Message):

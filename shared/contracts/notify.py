@@ -45,6 +45,37 @@ class ListDeliveries(Request[DeliveryList]):
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
+class ToldOf(Message):
+    """One mail about a session, and what became of it. Ids only: the directory has the names."""
+
+    mail_id: UUID
+    recipient_id: UUID
+    """Opaque: an agent, or a contact such as a line manager."""
+    booking_id: UUID
+    kind: str
+    """Which mail it is, such as `session_moved`, `seat_to_reconfirm`, `cancelled_by_lab`."""
+    state: MailState
+    why: str | None = None
+    """Of a mail that did not go out: why not."""
+    written_at: AwareDatetime
+    sent_at: AwareDatetime | None = None
+
+
+class SessionReport(Message):
+    session_id: UUID
+    told: tuple[ToldOf, ...]
+    """In the order in which they were written."""
+
+
+class GetSessionReport(Request[SessionReport]):
+    """Who was told what, and when, of a session that was moved or cancelled. Needs `operator` or `lab_team`. Refuses `not_allowed`."""
+
+    subject: ClassVar[str] = "rpc.notify.get_session_report.v1"
+    session_id: UUID
+    everything: bool = False
+    """True for all mails about the session, confirmations and offers included."""
+
+
 class ResolveDelivery(Request[Delivery]):
     """Decide about a mail that no program may decide about: `uncertain`, `failed` or `bounced`. Needs the role `operator`.
 

@@ -12,13 +12,17 @@ import pytest
 from holidays import country_holidays
 from sqlalchemy import text
 
+from services.booking.approval import handlers as approval
 from services.booking.deadlines.domain import Milestones
 from services.booking.groups import handlers as groups
+from services.booking.moves import handlers as moves
+from services.booking.pending import handlers as pending
 from services.booking.seats import handlers, queries
 from services.booking.seats.domain import Session
 from shared import clock
 from shared.bus import Caller
 from shared.consumers import Received
+from shared.contracts.approval import ApproveBooking, RefuseBooking
 from shared.contracts.booking import (
     AcceptOffer,
     Booking,
@@ -37,8 +41,10 @@ from shared.contracts.catalog import (
     SessionRescheduled,
     SessionScheduled,
     SessionState,
+    VenueSheet,
 )
 from shared.contracts.messages import Envelope
+from shared.contracts.moves import ConfirmBooking
 from shared.database import Database
 from shared.errors import Refused
 from shared.inbox import Delivery
@@ -153,6 +159,8 @@ def catalog_says(
     opens_at: datetime | None = None,
     closes_at: datetime | None = None,
     private: bool = False,
+    needs_approval: bool = False,
+    city: str | None = None,
 ) -> SessionScheduled | SessionRescheduled | SessionCancelled:
     """The event of catalog that this version of a session would come with."""
     start = starts_at or in_days(30)
@@ -167,11 +175,12 @@ def catalog_says(
         opens_at=opens_at,
         closes_at=closes_at,
         private=private,
+        needs_approval=needs_approval,
         title="Le nudge dans les courriers",
         summary="Ce qui aide à répondre à temps.",
         theme="design",
         delivery_mode=DeliveryMode.IN_PERSON,
-        venue=None,
+        venue=a_venue(city) if city else None,
         periods=periods,
         capacity=capacity,
         status=status,  # pyright: ignore[reportArgumentType] - one of the two
@@ -182,6 +191,10 @@ def catalog_says(
     if version == 1:
         return SessionScheduled(version=version, session_id=session_id, session=state)
     return SessionRescheduled(version=version, session_id=session_id, session=state, previous_periods=periods, previous_capacity=capacity)
+
+
+def a_venue(city: str) -> VenueSheet:
+    return VenueSheet(venue_id=uuid4(), name="La Fabrique", address="1 place", city=city, department="31", step_free_access=True)
 
 
 async def hear(database: Database, event: SessionScheduled | SessionRescheduled | SessionCancelled) -> None:
@@ -201,9 +214,11 @@ async def given_session(
     closes_at: datetime | None = None,
     activity_id: UUID | None = None,
     private: bool = False,
+    needs_approval: bool = False,
 ) -> UUID:
     session_id = uuid7()
     about: Any = {"starts_at": starts_at, "activity_type": kind, "closes_at": closes_at, "activity_id": activity_id, "private": private}
+    about |= {"needs_approval": needs_approval}
     await hear(database, catalog_says(session_id, capacity=capacity, **about))
     return session_id
 
@@ -215,9 +230,9 @@ def agent(agent_id: UUID, key: str | None = None) -> Caller:
     return Caller(str(agent_id), frozenset({"agent"}), idempotency_key=key)
 
 
-def an_order(session_id: UUID, agent_id: UUID | None = None) -> Order[BookSeat]:
+def an_order(session_id: UUID, agent_id: UUID | None = None, manager_id: UUID | None = None) -> Order[BookSeat]:
     who = agent_id or uuid4()
-    return Order(BookSeat(session_id=session_id, agent_id=who), agent(who))
+    return Order(BookSeat(session_id=session_id, agent_id=who, manager_id=manager_id), agent(who))
 
 
 async def book_together(database: Database, orders: Sequence[Order[BookSeat]]) -> Sequence[Booking | Refused]:
@@ -225,9 +240,9 @@ async def book_together(database: Database, orders: Sequence[Order[BookSeat]]) -
         return await handlers.book_seats(orders, tx)
 
 
-async def book(database: Database, session_id: UUID, agent_id: UUID | None = None) -> Booking:
+async def book(database: Database, session_id: UUID, agent_id: UUID | None = None, manager_id: UUID | None = None) -> Booking:
     """One order in a transaction of its own; a refusal is raised."""
-    (answer,) = await book_together(database, [an_order(session_id, agent_id)])
+    (answer,) = await book_together(database, [an_order(session_id, agent_id, manager_id)])
     if isinstance(answer, Refused):
         raise answer
     return answer
@@ -259,9 +274,30 @@ async def decline(database: Database, booking: Booking) -> Booking:
         return await handlers.decline_offer(DeclineOffer(booking_id=booking.booking_id), agent(booking.agent_id), tx)
 
 
+async def approve(database: Database, booking: Booking, caller: Caller | None = None, *, expected_version: int | None = None) -> Booking:
+    request = ApproveBooking(booking_id=booking.booking_id, expected_version=expected_version)
+    async with database.begin() as tx:
+        return await approval.approve_booking(request, caller or manager(booking), tx)
+
+
+async def confirm(database: Database, booking: Booking, caller: Caller | None = None) -> Booking:
+    async with database.begin() as tx:
+        return await moves.confirm_booking(ConfirmBooking(booking_id=booking.booking_id), caller or agent(booking.agent_id), tx)
+
+
+async def refuse(database: Database, booking: Booking, caller: Caller | None = None) -> Booking:
+    async with database.begin() as tx:
+        return await approval.refuse_booking(RefuseBooking(booking_id=booking.booking_id), caller or manager(booking), tx)
+
+
+def manager(booking: Booking) -> Caller:
+    """Who was asked, as the gateway speaks for them."""
+    return Caller(str(booking.manager_id), frozenset({"line_manager"}))
+
+
 async def timers_fire(database: Database) -> int:
     """Fire whatever is due by the shifted clock; how many were."""
-    poller, fired = TimerPoller(database, [handlers.timers, groups.timers]), 0
+    poller, fired = TimerPoller(database, [handlers.timers, groups.timers, pending.timers]), 0
     while await poller.fire_next():
         fired += 1
     return fired

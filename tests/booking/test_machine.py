@@ -1,6 +1,6 @@
 """Any order of bookings, offers and their answers, groups, cancellations and changes of the session: the rules hold after each step.
 
-B1-B4, B6, B8, G1, W1-W4, W6, W7, E2, E4. A talk promotes, a training and a visit offer.
+B1-B4, B6-B8, G1, W1-W4, W6, W7, M1, E2, E4. A talk promotes, a training and a visit offer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
+from services.booking.approval.domain import FactT, approve, ask_again, ask_first, expire, refuse
 from services.booking.groups import domain as groups
+from services.booking.moves.domain import Move, ask, confirm, silence
+from services.booking.pending.domain import is_open
+from services.booking.places.domain import changed, opened
 from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment, Waiting
 from services.booking.seats.domain import (
@@ -27,15 +31,15 @@ from services.booking.seats.domain import (
     Opening,
     SessionIsCancelled,
     SessionStarted,
-    changed,
     is_offered,
-    opened,
 )
+from shared.contracts.approval import BookingApprovalRequested
 from shared.contracts.booking import (
     ACTIVE_STATES,
     Booking,
     BookingConfirmed,
     BookingState,
+    PendingKind,
     SeatOfferMade,
     WaitlistJoined,
     WaitlistLeft,
@@ -54,6 +58,7 @@ from shared.errors import Refused
 from tests.booking.given import STARTS_AT, a_session, catalog_says, is_holiday, milestones_of
 
 AGENTS = [uuid4() for _ in range(6)]
+MANAGER = uuid4()
 capacities = st.integers(1, 5)
 kinds = st.sampled_from([ActivityType.INNOVATION_THURSDAY, ActivityType.TRAINING, ActivityType.LABTOUR])
 
@@ -64,10 +69,11 @@ class Seats(RuleBasedStateMachine):
     places = Bundle("places")
     parties = Bundle("parties")
 
-    @initialize(capacity=capacities, kind=kinds)
-    def open(self, capacity: int, kind: ActivityType) -> None:
+    @initialize(capacity=capacities, kind=kinds, needs_approval=st.booleans())
+    def open(self, capacity: int, kind: ActivityType, needs_approval: bool) -> None:
         self.kind, self.starts_at = kind, STARTS_AT
         self.session = a_session(capacity=capacity, sequence=0, kind=kind)
+        self.session.needs_approval = needs_approval
         self.now: datetime = STARTS_AT - timedelta(days=16)
         self.rows: dict[UUID, Booking] = {}
         self.given: dict[UUID, int] = {}  # the decision that gave or offered each seat
@@ -94,7 +100,7 @@ class Seats(RuleBasedStateMachine):
         assert already is None
         assert not self._over()
         assert isinstance(fact, BookingConfirmed) == (free > 0)  # B1, B2
-        self._keep(fact)
+        self._keep(self._ask_first(fact))
         if isinstance(fact, WaitlistJoined):
             assert self._line()[fact.rank - 1] == self.rows[fact.booking_id]  # W1
         return fact.booking_id
@@ -197,8 +203,42 @@ class Seats(RuleBasedStateMachine):
             assert row.offer is not None
             assert self.now < row.offer.deadline
             assert self.session.held == held - (not yes)
+            self._keep(self._ask_first(fact))
+            self._serve()
+
+    @rule(booking_id=places, yes=st.booleans())
+    def decide(self, booking_id: UUID, yes: bool) -> None:
+        """B7: the line manager answers in time or not at all, once, and only a seat that is there becomes sure."""
+        row = self.rows.get(booking_id)
+        if row is None:
+            return
+        held = self.session.held
+        try:
+            fact = (approve if yes else refuse)(self.session, row, self.now)
+        except Refused:
+            assert not is_open(row, PendingKind.PENDING_APPROVAL) or self._over() or (yes and held > self.session.capacity)
+            assert self.session.held == held
+        else:
+            assert is_open(row, PendingKind.PENDING_APPROVAL)
+            assert self.session.held == held - (not yes)
             self._keep(fact)
             self._serve()
+
+    @rule(booking_id=places)
+    def still_come(self, booking_id: UUID) -> None:
+        """M1: who was asked says yes once, and the seat stays."""
+        row = self.rows.get(booking_id)
+        if row is None:
+            return
+        held = self.session.held
+        try:
+            fact = confirm(self.session, row, self.now)
+        except Refused:
+            assert not is_open(row, PendingKind.TO_RECONFIRM) or self._over()
+        else:
+            assert is_open(row, PendingKind.TO_RECONFIRM)
+            self._keep(fact)
+        assert self.session.held == held
 
     @rule(capacity=capacities)
     def change_capacity(self, capacity: int) -> None:
@@ -218,6 +258,12 @@ class Seats(RuleBasedStateMachine):
         for row in list(self.rows.values()):
             if row.offer and is_offered(row) and (fact := self.session.bring_forward(row, row.offer, self.now)):
                 self._keep(fact)
+        for row in self._pending(PendingKind.PENDING_APPROVAL):
+            self._keep(ask_again(self.session, row, MANAGER, self.now, is_holiday))
+        for row in self._active():
+            if row.state is BookingState.CONFIRMED and not is_open(row, PendingKind.PENDING_APPROVAL) and not self._over():
+                how = Move.OTHER_DAY if days else Move.SAME_DAY  # to another city
+                self._keep(ask(self.session, row, how, self.now, is_holiday))  # M1
         for group in self._awaiting():
             if kept := queue.bring_forward(self.session, group, Moment(self.now, is_holiday)):
                 self._keep_group(kept)
@@ -267,6 +313,11 @@ class Seats(RuleBasedStateMachine):
             assert late[0].offer is not None
             self._keep(self.session.expire(late[0], late[0].offer, self.now))
             self._serve()
+        while late := [row for row in self._pending() if row.pending and row.pending.deadline <= self.now]:
+            assert late[0].pending is not None
+            end = expire if is_open(late[0], PendingKind.PENDING_APPROVAL) else silence
+            self._keep(end(self.session, late[0], late[0].pending, self.now))
+            self._serve()
 
     @invariant()
     def the_counters_are_those_of_the_rows(self) -> None:
@@ -312,6 +363,13 @@ class Seats(RuleBasedStateMachine):
                 assert self.now < group.offer.deadline <= self.session.milestones.offers_until
 
     @invariant()
+    def a_question_is_about_a_seat_and_does_not_outlive_its_deadline(self) -> None:
+        for row in self.rows.values():
+            if is_open(row):
+                assert row.state is BookingState.CONFIRMED  # B1
+                assert self._over() or (row.pending is not None and self.now < row.pending.deadline <= self.session.starts_at)  # B7
+
+    @invariant()
     def one_place_per_agent(self) -> None:
         agents = [row.agent_id for row in self._active()]
         assert len(agents) == len(set(agents))
@@ -329,6 +387,12 @@ class Seats(RuleBasedStateMachine):
 
     def _held(self) -> list[Booking]:
         return [row for row in self._active() if row.state is BookingState.CONFIRMED or is_offered(row)]
+
+    def _pending(self, kind: PendingKind | None = None) -> list[Booking]:
+        return [row for row in self._active() if is_open(row, kind)]
+
+    def _ask_first(self, fact: FactT) -> FactT | BookingApprovalRequested:
+        return ask_first(self.session, fact, MANAGER, self.now, is_holiday)
 
     def _queue(self) -> list[Booking]:
         return sorted((row for row in self._active() if row.state is BookingState.WAITING and not is_offered(row)), key=_turn)
@@ -358,6 +422,7 @@ class Seats(RuleBasedStateMachine):
             capacity=capacity,
             starts_at=self.starts_at,
             status=status or self.session.status,
+            needs_approval=self.session.needs_approval,
         ).session
 
     def _serve(self) -> None:
@@ -375,7 +440,7 @@ class Seats(RuleBasedStateMachine):
                 continue
             promoted = self.kind is ActivityType.INNOVATION_THURSDAY and self.now < self.session.starts_at - timedelta(hours=24)
             assert isinstance(fact, WaitlistPromoted) == promoted  # W2
-            self._keep(fact)
+            self._keep(self._ask_first(fact))
 
     def _keep_group(self, fact: GroupEvent) -> None:
         known = self.groups.get(fact.group_id)
@@ -391,7 +456,7 @@ class Seats(RuleBasedStateMachine):
         known = self.rows.get(fact.booking_id)
         assert fact.version == (known.version if known else 0) + 1
         self.facts.append(fact)
-        if isinstance(fact, BookingConfirmed | SeatOfferMade | WaitlistPromoted):
+        if isinstance(fact, BookingApprovalRequested | BookingConfirmed | SeatOfferMade | WaitlistPromoted):
             self.given.setdefault(fact.booking_id, fact.session_sequence)
         self.rows[fact.booking_id] = changed(known, cast("Change", fact)) if known else opened(cast("Opening", fact), 0)
 

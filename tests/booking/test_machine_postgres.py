@@ -1,4 +1,4 @@
-"""The same rules against PostgreSQL: after each step the rows are those of a model without SQL (B1-B4, B6, B8, W1-W4, E2, E4, N1).
+"""The same rules against PostgreSQL: after each step the rows are those of a model without SQL (B1-B4, B6-B8, W1-W4, E2, E4, N1).
 
 A training, whose freed seats are offered and whose offers expire by their timers.
 """
@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import text
 
-from services.booking.deadlines.domain import booking_closing, offer_cutoff, offer_deadline
+from services.booking.deadlines.domain import booking_closing, offer_cutoff, offer_deadline, working_days_after
+from services.booking.pending.domain import approval_until
 from services.booking.seats import handlers
 from shared import clock
 from shared.contracts.booking import Booking
@@ -28,24 +29,31 @@ from shared.errors import Refused
 from shared.outbox import uuid7
 from shared.settings import Settings
 from tests.booking.given import (
+    OPERATOR,
     STARTS_AT,
     accept,
     an_order,
+    approve,
     book_together,
     cancel,
     catalog_says,
+    confirm,
     decline,
     hear,
     is_holiday,
     it_is,
     nothing_is_wrong,
+    refuse,
     timers_fire,
 )
 
 AGENTS = [uuid4() for _ in range(6)]
+MANAGER = uuid4()
 PLACES = text(
     """
-    select agent_id, coalesce(offer_state, '') || state as state, offer_deadline from booking
+    select agent_id, coalesce(offer_state, '') || state as state, offer_deadline,
+           case pending_state when 'open' then pending_until end as pending_until, pending_kind
+    from booking
     where session_id = :session_id and state in ('confirmed', 'waiting') order by booking.session_sequence
     """
 )
@@ -67,9 +75,14 @@ class Sheet:
     """What a careful person would keep on paper: who has a seat, who waits, in order."""
 
     capacity: int
+    needs_approval: bool
     seated: list[UUID] = field(default_factory=list[UUID])
     asked: dict[UUID, datetime] = field(default_factory=dict[UUID, datetime])
     """Who has an offer, and until when."""
+    pending: dict[UUID, datetime] = field(default_factory=dict[UUID, datetime])
+    """For whom a line manager is asked, and until when."""
+    unsure: dict[UUID, datetime] = field(default_factory=dict[UUID, datetime])
+    """Of those who have a seat, who is asked whether they still come, and until when (M1)."""
     queue: list[UUID] = field(default_factory=list[UUID])
     cancelled: bool = False
 
@@ -81,19 +94,25 @@ class Sheet:
         """The state or the code of the refusal that the agent is answered."""
         if self.refusal:
             return self.refusal
-        if agent_id in [*self.seated, *self.asked, *self.queue]:
+        if agent_id in [*self.seated, *self.pending, *self.asked, *self.queue]:
             return "already_booked"
         if now() >= CLOSES_AT:
             return "booking_closed"
         if self.queue or self.held >= self.capacity:
             self.queue.append(agent_id)
             return "waiting"
-        self.seated.append(agent_id)
+        self.seat(agent_id)
         return "confirmed"
+
+    def seat(self, agent_id: UUID) -> None:
+        if self.needs_approval:
+            self.pending[agent_id] = approval_until(now(), STARTS_AT, OFFERS_UNTIL, is_holiday)
+        else:
+            self.seated.append(agent_id)
 
     @property
     def held(self) -> int:
-        return len(self.seated) + len(self.asked)
+        return len(self.seated) + len(self.pending) + len(self.asked)
 
     def serve(self) -> None:
         while self.queue and self.held < self.capacity and not self.refusal and now() < OFFERS_UNTIL:
@@ -101,9 +120,20 @@ class Sheet:
 
     def let_expire(self) -> None:
         """One by one in the order of deadlines, as the timers do; each time the next is asked."""
-        while late := sorted((until, agent_id) for agent_id, until in self.asked.items() if until <= now()):
-            del self.asked[late[0][1]]
+        while late := sorted((until, agent_id) for agent_id, until in (self.asked | self.pending).items() if until <= now()):
+            self.asked.pop(late[0][1], None)
+            self.pending.pop(late[0][1], None)
             self.serve()
+        self.unsure = {agent_id: until for agent_id, until in self.unsure.items() if until > now()}  # silence keeps the seat
+
+    def move_away(self) -> None:
+        """To another city, at the same hours."""
+        if self.refusal:
+            return
+        last = STARTS_AT - timedelta(hours=24)
+        until = STARTS_AT if now() >= last else min(working_days_after(now(), 3, is_holiday), last)
+        self.unsure = dict.fromkeys(self.seated, until)
+        self.pending = {agent_id: approval_until(now(), STARTS_AT, OFFERS_UNTIL, is_holiday) for agent_id in self.pending}
 
 
 class SeatsInPostgres(RuleBasedStateMachine):
@@ -112,12 +142,13 @@ class SeatsInPostgres(RuleBasedStateMachine):
     database: ClassVar[Database]
     runner: ClassVar[asyncio.Runner]
 
-    @initialize(capacity=capacities)
-    def open(self, capacity: int) -> None:
+    @initialize(capacity=capacities, needs_approval=st.booleans())
+    def open(self, capacity: int, needs_approval: bool) -> None:
         it_is(STARTS_AT - timedelta(days=12))
-        self.sheet = Sheet(capacity)
+        self.sheet = Sheet(capacity, needs_approval)
         self.session_id = uuid7()
         self.version = 1
+        self.city = "Toulouse"
         self.bookings: dict[UUID, Booking] = {}
         self._hear(capacity)
 
@@ -126,7 +157,7 @@ class SeatsInPostgres(RuleBasedStateMachine):
         """Orders that one commit carries, an agent's second one included (B1-B4)."""
         expected = [self.sheet.book(agent_id) for agent_id in group]
 
-        answers = self.runner.run(book_together(self.database, [an_order(self.session_id, agent_id) for agent_id in group]))
+        answers = self.runner.run(book_together(self.database, [an_order(self.session_id, agent_id, MANAGER) for agent_id in group]))
 
         assert [answer.code if isinstance(answer, Refused) else str(answer.state) for answer in answers] == expected
         self.bookings |= {each.agent_id: each for each in answers if isinstance(each, Booking)}
@@ -137,7 +168,7 @@ class SeatsInPostgres(RuleBasedStateMachine):
 
         async def fail() -> None:
             async with self.database.begin() as tx:
-                await handlers.book_seats([an_order(self.session_id, agent_id) for agent_id in group], tx)
+                await handlers.book_seats([an_order(self.session_id, agent_id, MANAGER) for agent_id in group], tx)
                 raise ConnectionResetError
 
         with pytest.raises(ConnectionResetError):
@@ -149,7 +180,7 @@ class SeatsInPostgres(RuleBasedStateMachine):
         booking = self.bookings.pop(agent_id, None)
         if booking is None:
             return
-        if agent_id not in [*self.sheet.seated, *self.sheet.asked, *self.sheet.queue]:
+        if agent_id not in [*self.sheet.seated, *self.sheet.pending, *self.sheet.asked, *self.sheet.queue]:
             expected = "booking_not_active"
         elif self.sheet.refusal:
             expected = self.sheet.refusal
@@ -161,10 +192,15 @@ class SeatsInPostgres(RuleBasedStateMachine):
             del self.sheet.asked[agent_id]
             self.sheet.serve()
             expected = "left"
+        elif agent_id in self.sheet.pending:
+            del self.sheet.pending[agent_id]
+            self.sheet.serve()
+            expected = "cancelled_by_agent"  # never late
         else:
             self.sheet.seated.remove(agent_id)
+            unsure = self.sheet.unsure.pop(agent_id, None)
             self.sheet.serve()
-            expected = "late_cancelled" if now() > CLOSES_AT else "cancelled_by_agent"
+            expected = "late_cancelled" if now() > CLOSES_AT and not unsure else "cancelled_by_agent"
 
         assert self._answer(cancel(self.database, booking)) == expected
 
@@ -181,9 +217,28 @@ class SeatsInPostgres(RuleBasedStateMachine):
         assert answer == ("confirmed" if yes else "left")
         del self.sheet.asked[agent_id]
         if yes:
-            self.sheet.seated.append(agent_id)
+            self.sheet.seat(agent_id)
         else:
             self.sheet.serve()
+
+    @rule(agent_id=agents, yes=st.booleans())
+    def answer_for_the_manager(self, agent_id: UUID, yes: bool) -> None:
+        """B7: in time, once, and yes only to a seat that is there."""
+        booking = self.bookings.get(agent_id)
+        if booking is None:
+            return
+        answer = self._answer((approve if yes else refuse)(self.database, booking, OPERATOR))
+        if agent_id not in self.sheet.pending or self.sheet.refusal:
+            assert answer in {"approval_unknown", "approval_answered", "approval_expired", "session_started", "session_is_cancelled"}
+        elif yes and self.sheet.held > self.sheet.capacity:
+            assert answer == "no_seat_left"
+        else:
+            assert answer == ("confirmed" if yes else "cancelled_by_lab")
+            del self.sheet.pending[agent_id]
+            if yes:
+                self.sheet.seated.append(agent_id)
+            else:
+                self.sheet.serve()
 
     @rule(capacity=capacities)
     def change_capacity(self, capacity: int) -> None:
@@ -194,6 +249,29 @@ class SeatsInPostgres(RuleBasedStateMachine):
         self._hear(capacity)
         self.sheet.capacity = capacity
         self.sheet.serve()
+
+    @rule()
+    def move_to_another_city(self) -> None:
+        """M1: who has a seat is asked, and keeps it."""
+        if self.sheet.cancelled:
+            return
+        self.version += 1
+        self.city = "Rodez" if self.city != "Rodez" else "Foix"
+        self._hear(self.sheet.capacity)
+        self.sheet.move_away()
+        self.sheet.serve()
+
+    @rule(agent_id=agents)
+    def still_come(self, agent_id: UUID) -> None:
+        booking = self.bookings.get(agent_id)
+        if booking is None:
+            return
+        answer = self._answer(confirm(self.database, booking))
+        if agent_id in self.sheet.unsure and not self.sheet.refusal:
+            assert answer == "confirmed"
+            del self.sheet.unsure[agent_id]
+        else:
+            assert answer.startswith(("reconfirmation_", "session_"))
 
     @rule(age=st.integers(0, 2))
     def hear_old_news(self, age: int) -> None:
@@ -208,6 +286,8 @@ class SeatsInPostgres(RuleBasedStateMachine):
         self.sheet.cancelled = True
         self.sheet.seated.clear()
         self.sheet.asked.clear()
+        self.sheet.pending.clear()
+        self.sheet.unsure.clear()
         self.sheet.queue.clear()
 
     @rule(hours=st.sampled_from([1, 4, 20, 48, 100]))
@@ -225,7 +305,10 @@ class SeatsInPostgres(RuleBasedStateMachine):
                 return (await connection.execute(PLACES, asked)).all(), (await connection.execute(COUNTERS, asked)).one()
 
         places, counters = self.runner.run(read())
-        assert {row.agent_id for row in places if row.state.endswith("confirmed")} == set(self.sheet.seated)
+        settled = {row.agent_id for row in places if row.state.endswith("confirmed")} - set(self.sheet.pending)
+        assert settled == set(self.sheet.seated)
+        asked = {row.agent_id: row.pending_until for row in places if row.pending_until}
+        assert asked == self.sheet.pending | self.sheet.unsure
         assert {row.agent_id: row.offer_deadline for row in places if row.state == "offeredwaiting"} == self.sheet.asked
         assert [row.agent_id for row in places if row.state == "waiting"] == self.sheet.queue
         assert tuple(counters) == (self.sheet.capacity, self.sheet.held, len(self.sheet.queue))
@@ -251,6 +334,8 @@ class SeatsInPostgres(RuleBasedStateMachine):
             starts_at=STARTS_AT,
             status=status,
             activity_type=ActivityType.TRAINING,
+            needs_approval=self.sheet.needs_approval,
+            city=self.city,
         )
         self.runner.run(hear(self.database, told))
 

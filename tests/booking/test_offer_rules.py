@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from services.booking.places.domain import changed
 from services.booking.seats.domain import (
     BookingNotActive,
     OfferAnswered,
@@ -14,7 +15,6 @@ from services.booking.seats.domain import (
     OfferUnknown,
     Session,
     SessionIsCancelled,
-    changed,
 )
 from shared.contracts.booking import (
     Booking,

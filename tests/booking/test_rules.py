@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from services.booking.places.domain import changed, must_be_at, opened
 from services.booking.seats.domain import (
     AlreadyBooked,
     BookingClosed,
@@ -15,9 +16,6 @@ from services.booking.seats.domain import (
     SessionIsCancelled,
     SessionNotReady,
     SessionStarted,
-    changed,
-    must_be_at,
-    opened,
 )
 from shared.clock import PARIS
 from shared.contracts.booking import (

@@ -27,7 +27,18 @@ DOCUMENT = document(CONTRACTS, Topology.read(), "0.0.0")
 # Services whose messages would make one module too long to read.
 HOMES = {
     "catalog": ("catalog", "series"),
-    "booking": ("booking", "attendance", "certificates", "groups", "strikes", "tailored", "tailored_events", "framing"),
+    "booking": (
+        "booking",
+        "attendance",
+        "certificates",
+        "groups",
+        "strikes",
+        "tailored",
+        "tailored_events",
+        "framing",
+        "approval",
+        "moves",
+    ),
     "notify": ("notify", "reminders", "preferences", "feeds", "bounces", "webhooks"),
 }
 PERSONAL = {"email", "mail", "phone", "given_name", "usual_name", "family_name", "first_name", "last_name", "full_name", "siret", "sub"}

@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 
 from deploy.agents import Agent, read_agents
 from deploy.child import free_port
-from services.booking.app import framing, groups, seats
+from services.booking.app import approval, framing, groups, moves, seats
 from services.booking.app import tailored as requests
 from services.booking.attendance import handlers as attendance
 from services.booking.certificates import handlers as certificates
@@ -63,6 +63,8 @@ NEIGHBOURS = {
         "booking",
         requests=[
             seats.requests,
+            approval.requests,
+            moves.requests,
             groups.requests,
             attendance.requests,
             certificates.requests,

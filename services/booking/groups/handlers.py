@@ -6,14 +6,15 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.booking.deadlines.france import is_holiday
 from services.booking.groups import domain, queries, store
 from services.booking.groups.domain import GroupExists, GroupUnknown
 from services.booking.groups.store import GROUP_OFFER_EXPIRES, HOLDS_END
 from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment
 from services.booking.seats import store as seats_store
+from services.booking.seats.deciding import acts_for, record, serve_queue
 from services.booking.seats.domain import Change, Session, SessionNotReady
-from services.booking.seats.handlers import acts_for, is_holiday, record, serve_queue
 from shared import clock, outbox
 from shared.bus import Caller
 from shared.contracts.groups import (

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from services.booking.deadlines.domain import IsHoliday, Milestones, in_french, offer_deadline
+from services.booking.pending.domain import is_open
+from shared.contracts.approval import BookingApprovalRequested
 from shared.contracts.booking import (
     ACTIVE_STATES,
     Booking,
@@ -15,6 +17,7 @@ from shared.contracts.booking import (
     BookingConfirmed,
     BookingState,
     OfferState,
+    PendingEvent,
     SeatOffer,
     SeatOfferAccepted,
     SeatOfferDeclined,
@@ -25,11 +28,11 @@ from shared.contracts.booking import (
     WaitlistPromoted,
 )
 from shared.contracts.catalog import SessionState
-from shared.errors import Refused, VersionConflict
+from shared.errors import Refused
 
-Opening = BookingConfirmed | WaitlistJoined
+Opening = BookingConfirmed | WaitlistJoined | BookingApprovalRequested
 OfferFact = SeatOfferMade | SeatOfferAccepted | SeatOfferDeclined | SeatOfferExpired
-Change = BookingCancelled | WaitlistLeft | WaitlistPromoted | OfferFact
+Change = BookingCancelled | WaitlistLeft | WaitlistPromoted | OfferFact | PendingEvent
 Fact = Opening | Change
 
 
@@ -106,10 +109,11 @@ class Session:
     milestones: Milestones
     status: Literal["scheduled", "cancelled"]
     capacity: int
-    held: int  # confirmed bookings, live offers, seats that groups have without a name or that are kept for them (B1)
+    held: int  # confirmed bookings, also pending ones, live offers, seats that groups have without a name or that are kept for them (B1)
     waiting: int  # agents without those who have an offer, and groups that await seats, each as one
     sequence: int  # of the last decision
     catalog_version: int
+    needs_approval: bool = False  # by the line manager (B7)
     first_waiting: int = 0  # of those who wait, how many came with a priority token; read only when somebody brings one (W1)
     passed: int = 0  # free seats that the groups of the queue did not take: whoever comes next may have them (W6)
 
@@ -146,8 +150,17 @@ class Session:
             return self.decline(booking, now)
         if booking.state is BookingState.WAITING:
             return self._leave(booking, BookingState.LEFT, now)
-        late = now > self.milestones.cancellation_cutoff
+        late = now > self.milestones.cancellation_cutoff and not is_open(booking)  # what is not settled yet binds nobody (B7, N4)
         return self._free(booking, BookingState.LATE_CANCELLED if late else BookingState.CANCELLED_BY_AGENT, now)
+
+    def keep(self, booking: Booking, now: datetime) -> dict[str, Any]:
+        """What a fact says of a seat that stays held."""
+        return self._next(booking, now)
+
+    def release(self, booking: Booking, now: datetime) -> dict[str, Any]:
+        """What a fact says of a seat that is held no more."""
+        self.held -= 1
+        return self._next(booking, now)
 
     # --- the queue -----------------------------------------------------------------------------------------------------
 
@@ -202,6 +215,7 @@ class Session:
         self.starts_at = catalog.starts_at
         self.milestones = milestones
         self.capacity = catalog.capacity
+        self.needs_approval = catalog.needs_approval
         self.passed = min(self.passed, max(0, self.capacity - self.held))
         self.next_sequence()
         return True
@@ -293,57 +307,3 @@ def is_offered(booking: Booking) -> bool:
 def _must_be_active(booking: Booking) -> None:
     if booking.state not in ACTIVE_STATES:
         raise BookingNotActive(f"booking {booking.booking_id} is {booking.state}", state=booking.state.value)
-
-
-def opened(fact: Opening, waiting: int) -> Booking:
-    """The place that a first fact made; `waiting` is the length of the queue, its newcomer included."""
-    queued = isinstance(fact, WaitlistJoined)
-    return Booking(
-        booking_id=fact.booking_id,
-        session_id=fact.session_id,
-        agent_id=fact.agent_id,
-        state=fact.state,
-        session_sequence=fact.session_sequence,
-        version=fact.version,
-        booked_at=fact.decided_at,
-        rank=fact.rank if queued else None,
-        waiting=waiting if queued else None,
-        priority=queued and fact.priority,
-    )
-
-
-def changed(booking: Booking, fact: Change) -> Booking:
-    """A place after another fact of its life."""
-    over = {"state": fact.state, "version": fact.version, "rank": None, "waiting": None, "offer": offer_after(booking, fact)}
-    return booking.model_copy(update=over | {"reason": getattr(fact, "reason", "") or None})
-
-
-def offer_after(booking: Booking, fact: Change) -> SeatOffer | None:
-    if isinstance(fact, SeatOfferMade):
-        offered_at = booking.offer.offered_at if booking.offer else fact.decided_at
-        return SeatOffer(state=OfferState.OFFERED, deadline=fact.deadline, offered_at=offered_at)
-    if booking.offer is None or (state := offer_state_after(fact)) is None:
-        return booking.offer
-    return booking.offer.model_copy(update={"state": state})
-
-
-def offer_state_after(fact: Change | Opening) -> OfferState | None:
-    """How a fact leaves the offer of its place, if there is one; None when it says nothing of it."""
-    match fact:
-        case SeatOfferMade():
-            return OfferState.OFFERED
-        case SeatOfferAccepted():
-            return OfferState.ACCEPTED
-        case SeatOfferDeclined():
-            return OfferState.DECLINED
-        case SeatOfferExpired():
-            return OfferState.EXPIRED
-        case WaitlistLeft():
-            return OfferState.CLOSED  # who has an offer leaves by declining it: here the session ended
-        case _:
-            return None
-
-
-def must_be_at(booking: Booking, expected_version: int | None) -> None:
-    if expected_version is not None and expected_version != booking.version:
-        raise VersionConflict(f"booking {booking.booking_id} is at {booking.version}", version=booking.version)

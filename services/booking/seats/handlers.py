@@ -6,19 +6,25 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.booking.approval.domain import ask_first, must_name_a_manager
 from services.booking.deadlines.domain import Milestones
 from services.booking.deadlines.france import is_holiday
 from services.booking.groups import store as groups
 from services.booking.groups.domain import end
+from services.booking.moves.asking import ask_who_still_comes
+from services.booking.pending import store as pending
+from services.booking.places.domain import changed, must_be_at, opened
 from services.booking.priority import store as priority
 from services.booking.priority.store import Token
 from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment
-from services.booking.seats import domain, queries, store
+from services.booking.seats import queries, store
+from services.booking.seats.deciding import OFFER_EXPIRES, acts_for, lock_place, record, serve_queue, set_timers, settle
 from services.booking.seats.domain import BookingUnknown, Change, Fact, Session, SessionNotReady
 from shared import clock, outbox, telemetry
 from shared.bus import Caller
@@ -34,7 +40,6 @@ from shared.contracts.booking import (
     GetAvailability,
     GetBooking,
     ListBookings,
-    SeatOfferMade,
     WaitlistJoined,
     WaitlistLeft,
 )
@@ -45,13 +50,11 @@ from shared.errors import NotAllowed, Refused
 from shared.outbox import Causing
 from shared.requests import Order, Requests
 from shared.service import Context
-from shared.timers import Timer, Timers, set_timer
+from shared.timers import Timer, Timers
 
 requests = Requests()
 events = Consumers()
 timers = Timers()
-
-OFFER_EXPIRES = "offer_expires"
 
 ANNOUNCING_SECONDS = 0.5
 ANNOUNCED_AT_ONCE = 100  # counters are an estimate for lists: under a rush they lag a little rather than fill the outbox
@@ -75,12 +78,14 @@ async def book_seats(orders: Sequence[Order[BookSeat]], tx: AsyncConnection) -> 
     for order, place in zip(orders, places, strict=True):
         session_id, agent_id = order.request.session_id, order.request.agent_id
         try:
-            if not acts_for(order.caller, agent_id):
+            if not acts_for(order.caller, agent_id) and not order.caller.has("innovation_referent"):
                 raise NotAllowed(f"{order.caller.actor} books for {agent_id}")
             if (session := sessions.get(session_id)) is None:
                 raise SessionNotReady(f"session {session_id}")
+            must_name_a_manager(session, order.request.manager_id)
             already, token = place or taken.get((session_id, agent_id)), tokens.of(session_id, agent_id)
             fact = session.book(outbox.uuid7(), agent_id, already, now, token=token is not None)
+            fact = ask_first(session, fact, order.request.manager_id, now, is_holiday)
         except Refused as refusal:
             answers.append(refusal)
         else:
@@ -88,10 +93,12 @@ async def book_seats(orders: Sequence[Order[BookSeat]], tx: AsyncConnection) -> 
             if token is not None and isinstance(fact, WaitlistJoined):
                 tokens.used[token.token_id] = fact.booking_id
             facts.append((fact, order))
-            answers.append(domain.opened(fact, session.waiting))
+            answers.append(opened(fact, session.waiting).model_copy(update=_circumstances(order, session)))
 
     await store.record(tx, sessions, [fact for fact, _ in facts])
     await priority.use(tx, tokens.used, now)
+    await pending.note(tx, [(answer.booking_id, answer.manager_id, answer.booked_by) for answer in answers if isinstance(answer, Booking)])
+    await set_timers(tx, [fact for fact, _ in facts])
     await outbox.record_each(tx, facts)
     return answers
 
@@ -99,38 +106,40 @@ async def book_seats(orders: Sequence[Order[BookSeat]], tx: AsyncConnection) -> 
 @requests.command(CancelBooking)
 async def cancel_booking(request: CancelBooking, caller: Caller, tx: AsyncConnection) -> Booking:
     """Give the place back; a freed seat goes to the head of the queue at once (W1). Who leaves the queue frees none."""
-    session, booking = await _lock_place(tx, request.booking_id, caller)
-    domain.must_be_at(booking, request.expected_version)
+    session, booking = await lock_place(tx, request.booking_id, caller)
+    must_be_at(booking, request.expected_version)
     now = clock.now()
 
     fact = session.cancel(booking, now)
     served = [] if isinstance(fact, WaitlistLeft) else await serve_queue(tx, session, "place libérée", now)
 
     await record(tx, session, [fact, *served], caller)
-    return domain.changed(booking, fact)
+    return changed(booking, fact)
 
 
 @requests.command(AcceptOffer)
 async def accept_offer(request: AcceptOffer, caller: Caller, tx: AsyncConnection) -> Booking:
     """Whoever has the session's lock first, the agent or the deadline, decides what becomes of the offer (W3)."""
-    session, booking = await _lock_place(tx, request.booking_id, caller)
+    session, booking = await lock_place(tx, request.booking_id, caller)
 
-    fact = session.accept(booking, clock.now())
+    now = clock.now()
+
+    (fact,) = await settle(tx, session, [session.accept(booking, now)], now)
 
     await record(tx, session, [fact], caller)
-    return domain.changed(booking, fact)
+    return changed(booking, fact)
 
 
 @requests.command(DeclineOffer)
 async def decline_offer(request: DeclineOffer, caller: Caller, tx: AsyncConnection) -> Booking:
-    session, booking = await _lock_place(tx, request.booking_id, caller)
+    session, booking = await lock_place(tx, request.booking_id, caller)
     now = clock.now()
 
     fact = session.decline(booking, now)
     served = await serve_queue(tx, session, "place libérée", now)
 
     await record(tx, session, [fact, *served], caller)
-    return domain.changed(booking, fact)
+    return changed(booking, fact)
 
 
 @timers.on(OFFER_EXPIRES)
@@ -155,7 +164,7 @@ async def expire_offer(timer: Timer, tx: AsyncConnection) -> None:
 async def get_booking(request: GetBooking, caller: Caller, database: Database) -> Booking:
     async with database.connect() as connection:
         booking = await queries.booking(connection, request.booking_id)
-    if booking is None or not acts_for(caller, booking.agent_id):
+    if booking is None or not (acts_for(caller, booking.agent_id) or caller.actor == str(booking.manager_id)):
         raise BookingUnknown(f"booking {request.booking_id}")
     return booking
 
@@ -181,8 +190,9 @@ async def get_availability(request: GetAvailability, _: Caller, database: Databa
 async def follow_session(received: Received[SessionScheduled | SessionRescheduled | SessionCancelled], tx: AsyncConnection) -> None:
     """Dates and seats as catalog says them.
 
-    More seats serve the queue at once (B8). A session brought forward holds no seat past its new cut-off (W4). A cancelled one ends every
-    place, those accepted since catalog cancelled it included (E2), and leaves each agent a priority token (W7).
+    Whoever has a seat is asked whether they still come to a session that moved (M1). More seats serve the queue at once (B8). A session
+    brought forward holds no seat past its new cut-off (W4). A cancelled one ends every place, those accepted since catalog cancelled it
+    included (E2), and leaves each agent a priority token (W7).
     An effect, not a projection: it decides and tells. `Session.follow` is what ignores old versions.
     """
     catalog = received.event.session
@@ -193,11 +203,12 @@ async def follow_session(received: Received[SessionScheduled | SessionReschedule
     await store.take_over(tx, session, catalog)
 
     now = clock.now()
+    asked = await ask_who_still_comes(tx, session, received.event, now)
     if catalog.status == "cancelled":
         facts = await _close(tx, session, catalog, now)
     else:
         facts = await _bring_offers_forward(tx, session, now)
-        await record(tx, session, facts, received)
+        await record(tx, session, [*asked, *facts], received)
         facts = await serve_queue(tx, session, "place libérée" if facts else "place ajoutée", now)
     await record(tx, session, facts, received)
 
@@ -255,6 +266,15 @@ async def announce_availability(context: Context) -> None:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+def _circumstances(order: Order[BookSeat], session: Session) -> dict[str, Any]:
+    """Whom to ask, and who booked where it was not the agent."""
+    wanted = order.request
+    return {
+        "manager_id": wanted.manager_id if session.needs_approval else None,
+        "booked_by": None if order.caller.is_agent(wanted.agent_id) else order.caller.actor,
+    }
+
+
 class _Tokens:
     """The priority tokens that a group of orders brings, each good for one of them (W1)."""
 
@@ -267,36 +287,3 @@ class _Tokens:
     def of(self, session_id: UUID, agent_id: UUID) -> Token | None:
         token = self._brought.get((session_id, agent_id))
         return None if token is None or token.token_id in self.used else token
-
-
-async def _lock_place(tx: AsyncConnection, booking_id: UUID, caller: Caller) -> tuple[Session, Booking]:
-    locked = await store.lock_session_of(tx, booking_id)
-    if locked is None or not acts_for(caller, locked[1].agent_id):
-        raise BookingUnknown(f"booking {booking_id}")
-    return locked
-
-
-async def serve_queue(tx: AsyncConnection, session: Session, because: str, now: datetime) -> list[Change | GroupEvent]:
-    """Give what is free to the agents and the groups that wait; what was decided before is recorded before (W1, W6)."""
-    free = session.servable(now)
-    if not free:
-        return []
-    line = queue.in_turn(await store.heads(tx, session, free), await groups.waiting_groups(tx, session))
-    return [*queue.share(session, line, Moment(now, is_holiday, because))]
-
-
-async def record(tx: AsyncConnection, session: Session, facts: Sequence[Change | GroupEvent], cause: Causing) -> None:
-    """Write the facts, say them, and set what ends the offers among them. A timer that an answer made late finds a newer booking."""
-    places = [fact for fact in facts if not isinstance(fact, GroupEvent)]
-    await store.record(tx, {session.session_id: session}, places)
-    if len(places) < len(facts):
-        await groups.record(tx, session, [fact for fact in facts if isinstance(fact, GroupEvent)])
-    for fact in places:
-        if isinstance(fact, SeatOfferMade):
-            about = {"booking_id": fact.booking_id, "version": fact.version}
-            await set_timer(tx, f"offer/{fact.booking_id}/{fact.version}", fact.deadline, OFFER_EXPIRES, about)
-    await outbox.record(tx, *facts, cause=cause)
-
-
-def acts_for(caller: Caller, agent_id: UUID) -> bool:
-    return caller.is_agent(agent_id) or caller.has("operator", "lab_team")

@@ -11,13 +11,14 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.contracts.booking import Availability, Booking, BookingState, OfferState, SeatOffer
+from shared.contracts.booking import Availability, Booking, BookingState, OfferState, Pending, SeatOffer
 
 # Before somebody are those who joined earlier, unless they have no priority token while this one has, and those who joined later with one
 # while this one has none (W1). Who has an offer waits for nobody. A group that awaits seats is one, as it is in `session.waiting`.
 _BOOKING = """
     select place.booking_id, place.session_id, agent_id, state, place.session_sequence, version, booked_at, reason, priority,
-           offer_state, offer_deadline, offered_at,
+           offer_state, offer_deadline, offered_at, pending_kind, pending_state, pending_since, pending_until, pending_silence_keeps,
+           manager_id, booked_by,
            case when state = 'waiting' and offer_state is null then (
                select count(*) from booking ahead
                where ahead.session_id = place.session_id and ahead.state = 'waiting' and ahead.offer_state is null
@@ -57,13 +58,16 @@ _AUDIT = text(
                state = 'confirmed' or offer_state is not distinct from 'offered' as given,
                (state = 'confirmed' or offer_state is not distinct from 'offered')::int as seats,
                case when offer_state = 'offered' then offer_deadline end as offered_until, offer_state = 'offered' and not exists (
-                   select from timer where timer.key = 'offer/' || booking_id || '/' || booking.version) as no_timer
+                   select from timer where timer.key = 'offer/' || booking_id || '/' || booking.version) as no_timer,
+               case when pending_state = 'open' then pending_until end as answered_until, pending_state = 'open' and not exists (
+                   select from timer where timer.key = 'pending/' || booking_id || '/' || booking.version) as no_pending_timer
         from booking where state in ('confirmed', 'waiting')
         union all
         select session_id, group_id, session_sequence, given_sequence, false, seats_awaited > 0 and bypassed_sequence is null,
                seats_unnamed + seats_held > 0, seats_unnamed + seats_held, offer_deadline, seats_held > 0 and not exists (
                    select from timer
-                   where timer.key = 'group/' || group_id || case when offer_deadline is null then '/holds' else '/offer' end)
+                   where timer.key = 'group/' || group_id || case when offer_deadline is null then '/holds' else '/offer' end),
+               null, false
         from group_booking where state in ('waiting', 'partly_confirmed', 'confirmed')
     ), counted as (
         select session_id,
@@ -77,7 +81,9 @@ _AUDIT = text(
                min(session_sequence) filter (where waits and not priority) as waits_longest,
                min(session_sequence) filter (where waits and priority) as first_waits_longest,
                max(offered_until) as last_deadline,
-               bool_or(no_timer) as no_timer
+               bool_or(no_timer) as no_timer,
+               max(answered_until) as last_answer,
+               bool_or(no_pending_timer) as no_pending_timer
         from place where cast(:session_ids as uuid[]) is null or session_id = any(cast(:session_ids as uuid[])) group by session_id
     )
     select session.session_id, found.code
@@ -98,6 +104,8 @@ _AUDIT = text(
         ('a_free_seat_and_a_queue',
          status = 'scheduled' and coalesce(offers_until, starts_at) > :now and held + passed < capacity and session.waiting > 0),
         ('an_offer_that_nothing_ends', no_timer),
+        ('a_question_that_nothing_ends', no_pending_timer),
+        ('a_question_after_the_start', last_answer > starts_at),
         ('an_offer_past_the_cut_off', last_deadline > coalesce(offers_until, starts_at)),
         ('seats_passed_on_by_nobody', passed > 0 and not exists (
             select from group_booking one where one.session_id = session.session_id and seats_awaited > 0)),
@@ -142,6 +150,15 @@ def booking_of(row: Row[Any]) -> Booking:
     offer = None
     if row.offer_state is not None:
         offer = SeatOffer(state=OfferState(row.offer_state), deadline=row.offer_deadline, offered_at=row.offered_at)
+    pending = None
+    if row.pending_state is not None:
+        pending = Pending(
+            kind=row.pending_kind,
+            state=row.pending_state,
+            asked_at=row.pending_since,
+            deadline=row.pending_until,
+            silence_keeps=row.pending_silence_keeps,
+        )
     return Booking(
         booking_id=row.booking_id,
         session_id=row.session_id,
@@ -156,4 +173,7 @@ def booking_of(row: Row[Any]) -> Booking:
         offer=offer,
         priority=row.priority,
         attendance=getattr(row, "attendance", None),
+        pending=pending,
+        manager_id=row.manager_id,
+        booked_by=row.booked_by,
     )

@@ -18,8 +18,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.booking.deadlines.domain import Milestones
-from services.booking.seats.domain import Fact, Session, offer_state_after
+from services.booking.pending import store as pending
+from services.booking.places.domain import offer_state_after
+from services.booking.seats.domain import Fact, Session
 from services.booking.seats.queries import booking_of
+from shared.contracts.approval import BookingApprovalRequested
 from shared.contracts.booking import Booking, SeatOfferMade, SessionAvailabilityChanged, WaitlistJoined, WaitlistPromoted
 from shared.contracts.catalog import SessionState
 from shared.database import fetch
@@ -27,10 +30,12 @@ from shared.database import fetch
 # A session that the release before wrote has no dates of B6 and W4 yet: it is open, and offers seats, until it starts.
 _SESSION = """
     session_id, series_id, starts_at, opens_at, coalesce(closes_at, starts_at) as closes_at, cancellation_cutoff, promotions_until,
-    coalesce(offers_until, starts_at) as offers_until, status, capacity, held, waiting, passed, sequence, catalog_version
+    coalesce(offers_until, starts_at) as offers_until, status, capacity, held, waiting, passed, sequence, catalog_version,
+    needs_approval
 """
 _BOOKING = """
-    booking_id, session_id, agent_id, state, session_sequence, version, booked_at, reason, priority, offer_state, offer_deadline, offered_at
+    booking_id, session_id, agent_id, state, session_sequence, version, booked_at, reason, priority, manager_id, booked_by,
+    offer_state, offer_deadline, offered_at, pending_kind, pending_state, pending_since, pending_until, pending_silence_keeps
 """
 
 # A statement sees the rows of other tables as they were when it began, also when it then waited for a lock. Every decision moves
@@ -100,7 +105,8 @@ _RECORD = """
     from unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::bigint[], $10::int[], $11::timestamptz[], $12::text[])
          as fact(booking_id, session_id, agent_id, state, session_sequence, version, decided_at, reason)
     on conflict (booking_id) do update
-    set state = excluded.state, version = excluded.version, decided_at = excluded.decided_at, reason = excluded.reason
+    set state = excluded.state, version = excluded.version, decided_at = excluded.decided_at, reason = excluded.reason,
+        pending_state = case when place.pending_state = 'open' and excluded.state <> 'confirmed' then 'closed' else place.pending_state end
 """
 
 # Before `_RECORD`, since a place that has an offer waits and no other does (`booking_offer_waits`).
@@ -125,10 +131,10 @@ _OPEN = text(
     with opened as (
         insert into session
             (session_id, series_id, activity_type, starts_at, ends_at, opens_at, closes_at, cancellation_cutoff, promotions_until,
-             offers_until, status, capacity, catalog_version)
+             offers_until, status, capacity, catalog_version, needs_approval)
         values
             (:session_id, :series_id, :activity_type, :starts_at, :ends_at, :opens_at, :closes_at, :cancellation_cutoff, :promotions_until,
-             :offers_until, :status, :capacity, 0)
+             :offers_until, :status, :capacity, 0, :needs_approval)
         on conflict do nothing
         returning session_id
     )
@@ -143,7 +149,7 @@ _TAKE_OVER = text(
         closes_at = :closes_at, cancellation_cutoff = :cancellation_cutoff, promotions_until = :promotions_until,
         offers_until = :offers_until, status = :status, capacity = :capacity,
         private = :private, passed = :passed, over_capacity = greatest(held - :capacity, 0), sequence = :sequence,
-        catalog_version = :catalog_version
+        catalog_version = :catalog_version, needs_approval = :needs_approval
     where session_id = :session_id
     """
 )
@@ -238,6 +244,7 @@ async def record(tx: AsyncConnection, locked: Mapping[UUID, Session], facts: Seq
         [session.passed for session in changed],
     )
     await _record_gifts(tx, facts)
+    await pending.record(tx, facts)
 
 
 async def _record_answers(tx: AsyncConnection, facts: Sequence[Fact]) -> None:
@@ -247,13 +254,20 @@ async def _record_answers(tx: AsyncConnection, facts: Sequence[Fact]) -> None:
 
 
 async def _record_gifts(tx: AsyncConnection, facts: Sequence[Fact]) -> None:
-    gifts = [fact for fact in facts if isinstance(fact, SeatOfferMade | WaitlistPromoted)]
+    gifts = [fact for fact in facts if _gives(fact)]
     if gifts:
         deadlines = [fact.deadline if isinstance(fact, SeatOfferMade) else None for fact in gifts]
         numbers, moments = [fact.session_sequence for fact in gifts], [fact.decided_at for fact in gifts]
         await fetch(tx, _GIVE, [fact.booking_id for fact in gifts], numbers, deadlines, moments)
     if first := [fact.booking_id for fact in facts if isinstance(fact, WaitlistJoined) and fact.priority]:
         await fetch(tx, _COME_FIRST, first)
+
+
+def _gives(fact: Fact) -> bool:
+    """Whether somebody who waited has a seat from here on."""
+    if isinstance(fact, BookingApprovalRequested):
+        return fact.version > 1 and not fact.moved
+    return isinstance(fact, SeatOfferMade | WaitlistPromoted)
 
 
 async def open_session(tx: AsyncConnection, catalog: SessionState, milestones: Milestones) -> Session:
@@ -293,6 +307,7 @@ def _of_catalog(catalog: SessionState, milestones: Milestones) -> dict[str, Any]
         "ends_at": catalog.ends_at,
         "status": catalog.status,
         "capacity": catalog.capacity,
+        "needs_approval": catalog.needs_approval,
     }
 
 
@@ -320,4 +335,5 @@ def _session(row: Mapping[Any, Any] | asyncpg.Record) -> Session:
         passed=row["passed"],
         sequence=row["sequence"],
         catalog_version=row["catalog_version"],
+        needs_approval=row["needs_approval"],
     )

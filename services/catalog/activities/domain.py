@@ -167,6 +167,7 @@ def schedule(request: ScheduleSession, activity: Activity, venue: Venue | None, 
         opens_at=request.opens_at,
         closes_at=request.closes_at,
         private=request.private,
+        needs_approval=content.needs_approval if request.needs_approval is None else request.needs_approval,
     )
     _check_seats(session)
     _check_place(session, venue)

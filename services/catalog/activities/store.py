@@ -63,15 +63,17 @@ async def venue_for_rules(tx: AsyncConnection, venue_id: UUID) -> Venue | None:
 
 _INSERT_ACTIVITY = text(
     """
-    insert into activity (activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, status, version)
-    values (:activity_id, :activity_type, :title, :summary, :description, :theme, :delivery_mode, :host_id, 'draft', 0)
+    insert into activity
+        (activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, status, version)
+    values
+        (:activity_id, :activity_type, :title, :summary, :description, :theme, :delivery_mode, :host_id, :needs_approval, 'draft', 0)
     on conflict (activity_id) do nothing returning 1
     """
 )
 
 _LOCK_ACTIVITY = text(
     """
-    select activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, status, version
+    select activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, status, version
     from activity where activity_id = :activity_id for update
     """
 )

@@ -10,12 +10,13 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.api.models import BookingItem, Bookings, NoMembers
+from services.gateway.api.models import BookingItem, Bookings, BookingWish, NoMembers
 from services.gateway.api.openapi import refusals
 from services.gateway.desk import desk_of
-from services.gateway.programme.seats import ask_for_seat
+from services.gateway.programme.seats import Wish, ask_for_seat
 from services.gateway.web.etags import expected_version, tagged, version_tag
 from shared.contracts.booking import AcceptOffer, CancelBooking, DeclineOffer, GetBooking, ListBookings
+from shared.contracts.moves import ConfirmBooking
 from shared.errors import InvalidRequest, Refused
 from shared.outbox import uuid7
 
@@ -29,13 +30,14 @@ async def book(request: Request) -> Response:
     desk = desk_of(request)
     principal = await desk.door.signed_in(request)
     session_id = read_id(request.path_params["session_id"])
+    wish = None
     if body := await request.body():
         try:
-            NoMembers.model_validate_json(body)
+            wish = Wish(**BookingWish.model_validate_json(body).model_dump())
         except ValidationError as error:
-            raise InvalidRequest("a booking takes no members: it is for whoever asks") from error
+            raise InvalidRequest("a booking takes `line_manager_email` and `agent_email`, or nothing") from error
     try:
-        booking = await ask_for_seat(desk.bus, session_id, principal.caller(key_of(request)))
+        booking = await ask_for_seat(desk, session_id, principal, principal.caller(key_of(request)), wish)
     except Refused as refusal:
         if booking_id := refusal.members.get("booking_id"):
             refusal.members["location"] = f"{PREFIX}/bookings/{booking_id}"  # B3: with the link
@@ -119,7 +121,7 @@ async def accept_offer(
     _idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=LONGEST_KEY)] = None,
 ) -> Response:
     """Take the seat that is offered, before its `deadline`. `offer_expired` carries the `rank` that booking again would give now."""
-    return await _answer_offer(request, AcceptOffer(booking_id=booking_id))
+    return await _answer(request, AcceptOffer(booking_id=booking_id))
 
 
 @router.post("/bookings/{booking_id}/offer/decline", response_model=BookingItem, responses=OFFER_REFUSALS)
@@ -130,11 +132,29 @@ async def decline_offer(
     _idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=LONGEST_KEY)] = None,
 ) -> Response:
     """Give the offered seat up, and the place in the queue with it; whoever is next is asked at once."""
-    return await _answer_offer(request, DeclineOffer(booking_id=booking_id))
+    return await _answer(request, DeclineOffer(booking_id=booking_id))
 
 
-async def _answer_offer(request: Request, order: AcceptOffer | DeclineOffer) -> Response:
+async def _answer(request: Request, order: AcceptOffer | DeclineOffer | ConfirmBooking) -> Response:
     desk = desk_of(request)
     principal = await desk.door.signed_in(request)
     booking = await desk.bus.ask(order, principal.caller(key_of(request)))
     return Response(booking.model_dump_json(), 200, {"ETag": version_tag(booking), "Cache-Control": "no-store"}, "application/json")
+
+
+@router.post(
+    "/bookings/{booking_id}/confirm",
+    response_model=BookingItem,
+    responses=refusals(
+        "not_signed_in", "token_invalid", "booking_unknown", "reconfirmation_unknown", "reconfirmation_answered",
+        "reconfirmation_expired", "session_started", "session_is_cancelled", "idempotency_key_in_use", "contended",
+    ),
+)  # fmt: skip
+async def confirm_booking(
+    request: Request,
+    booking_id: UUID,
+    _body: Annotated[NoMembers | None, Body()] = None,
+    _idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=LONGEST_KEY)] = None,
+) -> Response:
+    """Come all the same to a session that was moved, before the `deadline` of `pending`. Who does not come cancels."""
+    return await _answer(request, ConfirmBooking(booking_id=booking_id))

@@ -95,6 +95,7 @@ class SessionItem(BaseModel):
     periods: tuple[Period, ...]
     status: str
     cancellation_reason: str | None
+    needs_approval: bool = Field(default=False, description="Whether the line manager has to agree; book with `line_manager_email`.")
     availability: Seats
     version: int
 
@@ -117,6 +118,7 @@ class SessionItem(BaseModel):
             periods=session.periods,
             status=session.status,
             cancellation_reason=session.cancellation_reason,
+            needs_approval=session.needs_approval,
             availability=seats,
             version=session.version,
         )
@@ -207,6 +209,19 @@ class Bookings(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"bookings": [_BOOKING]}]})
 
     bookings: tuple[BookingItem, ...]
+
+
+class BookingWish(BaseModel):
+    """What may come with a booking. What is not understood is refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{}]})
+
+    line_manager_email: str = Field(default="", max_length=254, description="Who has to agree, where the session has `needs_approval`.")
+    agent_email: str = Field(
+        default="",
+        max_length=254,
+        description="For whom, when it is somebody else: for the lab, and for innovation referents.",
+    )
 
 
 class NoMembers(BaseModel):

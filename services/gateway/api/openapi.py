@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from services.gateway.api.models import A_BOOKING, A_SESSION, BookingItem, Bookings, Me, NoMembers, SessionItem, SessionPage
+from services.gateway.api.models import A_BOOKING, A_SESSION, BookingItem, Bookings, BookingWish, Me, NoMembers, SessionItem, SessionPage
 from services.gateway.web.problems import MEDIA_TYPE, TYPE_PREFIX
 
 PROBLEM: dict[str, Any] = {
@@ -59,6 +59,7 @@ STATUS = {
     "cross_site_refused": 403,
     "session_unknown": 404,
     "booking_unknown": 404,
+    "agent_unknown": 404,
     "session_not_ready": 409,
     "session_started": 409,
     "session_is_cancelled": 409,
@@ -104,10 +105,16 @@ STATUS = {
     "host_not_confirmed": 409,
     "framing_note_unknown": 404,
     "framing_note_conflict": 409,
+    "reconfirmation_unknown": 404,
+    "reconfirmation_answered": 409,
+    "reconfirmation_expired": 410,
     "idempotency_key_in_use": 409,
     "contended": 409,
     "version_conflict": 412,
     "body_too_large": 413,
+    "line_manager_required": 422,
+    "contact_invalid": 422,
+    "contact_is_oneself": 422,
     "invalid_request": 422,
     "idempotency_key_reused": 422,
     "too_many_requests": 429,
@@ -148,14 +155,15 @@ BOOK: dict[str, Any] = {
     "description": (
         "Book a seat for the signed-in agent, or a rank in the queue when none is free: look at `state`. The same Idempotency-Key gives "
         "the same answer for 48 hours. `already_booked` carries `booking_id` and its `location`. `session_not_ready` will pass: try again. "
-        "`booking_not_open_yet` and `booking_closed` carry the date, `opens_at` or `closes_at`."
+        "`booking_not_open_yet` and `booking_closed` carry the date, `opens_at` or `closes_at`. A session with `needs_approval` wants "
+        "`line_manager_email`: the seat is held, with `pending`, until the line manager answers."
     ),
     "operationId": "book",
     "parameters": [
         {"name": "session_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}, "example": A_SESSION},
         {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 200}},
     ],
-    "requestBody": {"required": False, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/NoMembers"}}}},
+    "requestBody": {"required": False, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BookingWish"}}}},
     "responses": {
         "201": {
             "description": "`confirmed`, or `waiting` with its `rank`.",
@@ -170,7 +178,8 @@ BOOK: dict[str, Any] = {
         str(status): response
         for status, response in refusals(
             "not_signed_in", "token_invalid", "session_unknown", "session_not_ready", "session_started", "session_is_cancelled",
-            "booking_not_open_yet", "booking_closed", "already_booked", "idempotency_key_in_use", "contended", *WRITES,
+            "booking_not_open_yet", "booking_closed", "already_booked", "line_manager_required", "contact_invalid",
+            "contact_is_oneself", "not_allowed", "agent_unknown", "idempotency_key_in_use", "contended", *WRITES,
         ).items()
     },
     "security": [{"bearer": []}, {"session": []}],
@@ -190,6 +199,7 @@ def document(api: FastAPI, session_cookie: str) -> dict[str, Any]:
     )
     schemas: dict[str, Any] = found["components"]["schemas"]
     schemas.setdefault("NoMembers", NoMembers.model_json_schema())
+    schemas.setdefault("BookingWish", BookingWish.model_json_schema())
     for model in (Bookings, BookingItem, Me, SessionItem, SessionPage):
         schemas[model.__name__]["examples"] = model.model_json_schema()["examples"]  # FastAPI left out what is null in them
     for name in ("HTTPValidationError", "ValidationError"):

@@ -31,6 +31,8 @@ class Agent:
     org_unit: str
     roles: tuple[Role, ...]
     version: int
+    innovation_referent: bool = False
+    """May book for agents of the same org unit."""
 
     def becomes(self, told: Agent) -> Agent:
         """What was just told, laid over this agent. The version rises with what others may know of, not with the sub."""

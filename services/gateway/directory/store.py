@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.gateway.directory.domain import Agent, changed, registered
 from shared.outbox import Causing, record
 
-COLUMNS = "agent_id, sub, given_name, usual_name, email, siret, org_unit, roles, version"
+COLUMNS = "agent_id, sub, given_name, usual_name, email, siret, org_unit, roles, version, innovation_referent"
 
 _SELECT = f"select {COLUMNS} from agents"  # noqa: S608 - constants only
 _LOCK = text(f"{_SELECT} where agent_id = :agent_id or sub = :sub for update")
@@ -21,14 +21,15 @@ _LOCK_EMAIL = text(f"{_SELECT} where lower(email) = lower(:email) for update")
 _READ = text(f"{_SELECT} where agent_id = :agent_id")
 _NAMES = text("select agent_id, given_name, usual_name from agents where agent_id = any(:agent_ids)")
 _READ_SUB = text(f"{_SELECT} where sub = :sub")
+_READ_EMAIL = text(f"{_SELECT} where lower(email) = lower(:email)")
 _INSERT = text(
-    "insert into agents (agent_id, sub, given_name, usual_name, email, siret, org_unit, roles, version)"
-    " values (:agent_id, :sub, :given_name, :usual_name, :email, :siret, :org_unit, :roles, :version)"
+    "insert into agents (agent_id, sub, given_name, usual_name, email, siret, org_unit, roles, version, innovation_referent)"
+    " values (:agent_id, :sub, :given_name, :usual_name, :email, :siret, :org_unit, :roles, :version, :innovation_referent)"
     " on conflict do nothing returning agent_id"
 )
 _UPDATE = text(
     "update agents set sub = :sub, given_name = :given_name, usual_name = :usual_name, email = :email, siret = :siret,"
-    " org_unit = :org_unit, roles = :roles, version = :version where agent_id = :agent_id"
+    " org_unit = :org_unit, roles = :roles, version = :version, innovation_referent = :innovation_referent where agent_id = :agent_id"
 )
 
 
@@ -44,6 +45,7 @@ def agent_of(row: Row[Any]) -> Agent:
         org_unit=row.org_unit,
         roles=tuple(row.roles),
         version=row.version,
+        innovation_referent=row.innovation_referent,
     )
 
 
@@ -70,6 +72,10 @@ async def names(connection: AsyncConnection, agent_ids: Sequence[UUID]) -> dict[
 async def read_by_sub(connection: AsyncConnection, sub: str) -> Agent | None:
     row = (await connection.execute(_READ_SUB, {"sub": sub})).one_or_none()
     return agent_of(row) if row else None
+
+
+async def read_by_email(connection: AsyncConnection, email: str) -> list[Agent]:
+    return [agent_of(row) for row in await connection.execute(_READ_EMAIL, {"email": email})]
 
 
 async def add(tx: AsyncConnection, agent: Agent, cause: Causing) -> bool:

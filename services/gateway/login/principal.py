@@ -30,7 +30,10 @@ class Principal:
 
     def caller(self, key: str | None = None, correlationid: str | None = None) -> Caller:
         """As whom the gateway asks the owning service, which checks the permission itself."""
-        return Caller(str(self.agent.agent_id), frozenset(self.agent.roles), idempotency_key=key, correlationid=correlationid)
+        roles: frozenset[str] = frozenset(self.agent.roles)
+        if self.agent.innovation_referent:
+            roles |= {"innovation_referent"}
+        return Caller(str(self.agent.agent_id), roles, idempotency_key=key, correlationid=correlationid)
 
 
 class Doorkeeper:

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from services.gateway.desk import desk_of
-from services.gateway.portal import hosts, wording
+from services.gateway.portal import approvals, hosts, wording
 from services.gateway.portal.asking import patiently
 from services.gateway.portal.bookings import booking_id_of, signed_in_visit
 from services.gateway.portal.visit import Visit, refused, visit_of
@@ -24,15 +24,26 @@ from shared import clock
 from shared.bus import Caller
 from shared.contracts.booking import AcceptOffer, Booking, BookingState, CancelBooking, DeclineOffer, GetBooking
 from shared.contracts.messages import Request as Order
+from shared.contracts.moves import ConfirmBooking
 from shared.errors import Refused
 from shared.links import Link, Purpose, read_link
 
-PATHS: Mapping[str, type[AcceptOffer | DeclineOffer]] = {"accepter": AcceptOffer, "decliner": DeclineOffer}
-ORDERS: Mapping[Purpose, type[AcceptOffer | DeclineOffer | CancelBooking]] = {
+PATHS: Mapping[str, type[AcceptOffer | DeclineOffer | ConfirmBooking]] = {
+    "accepter": AcceptOffer,
+    "decliner": DeclineOffer,
+    "confirmer": ConfirmBooking,
+}
+ORDERS: Mapping[Purpose, type[AcceptOffer | DeclineOffer | CancelBooking | ConfirmBooking]] = {
     Purpose.ACCEPT_OFFER: AcceptOffer,
     Purpose.DECLINE_OFFER: DeclineOffer,
     Purpose.GIVE_BACK: CancelBooking,
+    Purpose.CONFIRM_BOOKING: ConfirmBooking,
+    Purpose.GIVE_UP_SEAT: CancelBooking,
+    Purpose.LEAVE_QUEUE: CancelBooking,
 }
+ONLY_WHILE_ASKED = frozenset({Purpose.GIVE_UP_SEAT, Purpose.LEAVE_QUEUE})
+"""Links to cancel by: booking would let them serve again later, when the reader means something else."""
+
 AWAY = frozenset({"unavailable", "busy", "deadline_exceeded", "booking_unknown"})
 
 
@@ -60,7 +71,7 @@ async def answer_offer(request: Request) -> Response:
             raise
         await visit.say("error", _refused_in_words(refusal))
     else:
-        await visit.say("success", wording.answered(booking))
+        await visit.say("success", wording.reconfirmed(booking) if isinstance(order, ConfirmBooking) else wording.answered(booking))
     return RedirectResponse("/mes-inscriptions", 303)
 
 
@@ -68,19 +79,28 @@ async def answer_offer(request: Request) -> Response:
 
 
 async def ask_to_answer(request: Request) -> Response:
-    visit, link = await visit_of(request), signed_link(request, *ORDERS, *hosts.PURPOSES)
+    visit, link = await visit_of(request), signed_link(request, *ORDERS, *hosts.PURPOSES, *approvals.ORDERS)
     if link.purpose in hosts.PURPOSES:
         return await hosts.ask_to_answer(visit, link)
+    if link.purpose in approvals.ORDERS:
+        return await approvals.ask_to_decide(visit, link)
     return await _page(visit, link, await _booking(visit, link))
 
 
 async def answer_by_link(request: Request) -> Response:
-    visit, link = await visit_of(request), signed_link(request, *ORDERS, *hosts.PURPOSES)
+    visit, link = await visit_of(request), signed_link(request, *ORDERS, *hosts.PURPOSES, *approvals.ORDERS)
     if link.purpose in hosts.PURPOSES:
         return await hosts.answer(visit, link)
+    if link.purpose in approvals.ORDERS:
+        return await approvals.decide(request, visit, link)
     if link.purpose is Purpose.GIVE_BACK and link.expires_at <= clock.now():
         raise LinkExpired(f"it was for booking {link.booking_id}")
     order: Order[Booking] = ORDERS[link.purpose](booking_id=link.booking_id)
+    if link.purpose in ONLY_WHILE_ASKED:
+        booking = await _booking(visit, link)
+        if not _awaits(link, booking):
+            return await _page(visit, link, booking, status=409)
+        order = CancelBooking(booking_id=booking.booking_id, expected_version=booking.version)
     try:
         booking = await patiently(lambda each: visit.desk.bus.ask(order, each), speaker(link))
     except Refused as refusal:
@@ -89,7 +109,8 @@ async def answer_by_link(request: Request) -> Response:
         response = await _page(visit, link, await _booking(visit, link), refusal=refusal, status=refusal.status)
         response.headers.update(headers_of(refusal))
         return response
-    return await _page(visit, link, booking, done=wording.answered(booking))
+    done = wording.reconfirmed(booking) if link.purpose is Purpose.CONFIRM_BOOKING else wording.answered(booking)
+    return await _page(visit, link, booking, done=done)
 
 
 def signed_link(request: Request, *purposes: Purpose) -> Link:
@@ -137,6 +158,10 @@ def _awaits(link: Link, booking: Booking) -> bool:
     """Whether there is still something to say yes or no to."""
     if link.purpose is Purpose.GIVE_BACK:
         return booking.state is BookingState.CONFIRMED
+    if link.purpose is Purpose.LEAVE_QUEUE:
+        return booking.state is BookingState.WAITING and not wording.is_offered(booking)
+    if link.purpose in (Purpose.CONFIRM_BOOKING, Purpose.GIVE_UP_SEAT):
+        return wording.awaits_word(booking)
     return wording.is_offered(booking)
 
 

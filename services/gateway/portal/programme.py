@@ -24,7 +24,7 @@ from services.gateway.portal.visit import Visit, refused, visit_of
 from services.gateway.programme import queries
 from services.gateway.programme.domain import CursorInvalid, ListedSession, SessionUnknown
 from services.gateway.programme.queries import ANYBODY, Filters
-from services.gateway.programme.seats import ask_for_seat
+from services.gateway.programme.seats import Wish, ask_for_seat
 from services.gateway.web.forms import form_of
 from services.gateway.web.problems import headers_of
 from shared import clock
@@ -101,20 +101,28 @@ async def book_session(request: Request) -> Response:
     session_id = session_id_of(request)
     if visit.principal is None:
         raise NotSignedIn("booking needs a session")
-    key = (await form_of(request)).get("cle") or str(uuid4())
+    form = await form_of(request)
+    key = (form.get("cle") or str(uuid4()))[:200]
+    principal, wish = visit.principal, Wish(line_manager_email=form.get("responsable", ""))
     try:
-        booking = await patiently(lambda caller: ask_for_seat(visit.desk.bus, session_id, caller), visit.principal.caller(key[:200]))
+        booking = await patiently(lambda caller: ask_for_seat(visit.desk, session_id, principal, caller, wish), principal.caller(key))
     except Refused as refusal:
         values = await _session_values(visit, session_id)
         response = visit.page("session.html", status=refusal.status, flashes=[refused(refusal)], **values)
         response.headers.update(headers_of(refusal))
         return response
-    await visit.say("success" if booking.state is BookingState.CONFIRMED else "info", booked_in_words(booking))
+    settled = booking.state is BookingState.CONFIRMED and not wording.is_pending(booking)
+    await visit.say("success" if settled else "info", booked_in_words(booking))
     return RedirectResponse(f"/seances/{session_id}", 303)
 
 
 def booked_in_words(booking: Booking) -> str:
     """E7: the mail may lag, the booking does not."""
+    if booking.pending is not None:
+        return (
+            f"La place vous est gardée jusqu’au {wording.instant(booking.pending.deadline)}, le temps que votre responsable réponde. "
+            "Courriel à suivre."
+        )
     if booking.state is BookingState.CONFIRMED:
         return "Votre place est confirmée. Confirmation enregistrée, courriel à suivre."
     return f"Il ne reste pas de place : vous êtes en liste d’attente, au rang {booking.rank}. Courriel à suivre."

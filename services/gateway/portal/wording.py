@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from shared.clock import PARIS
 from shared.contracts.attendance import CheckInWay, HalfDay
-from shared.contracts.booking import AttendanceOutcome, Availability, Booking, BookingState, OfferState
+from shared.contracts.booking import AttendanceOutcome, Availability, Booking, BookingState, OfferState, PendingKind, PendingState
 from shared.contracts.catalog import DeliveryMode, LocalPeriod, Period
 from shared.contracts.groups import GroupBooking, GroupState
 from shared.contracts.projects import ApplicationState, EngagementState, EntryKind, Outcome
@@ -74,6 +74,25 @@ GROUP_STATES = {
     GroupState.CLOSED: "Fini avec la séance",
 }
 
+PENDING_KINDS = {
+    PendingKind.PENDING_APPROVAL: "Accord de votre responsable attendu",
+    PendingKind.TO_RECONFIRM: "Place à reconfirmer",
+}
+
+PENDING_ENDS = {
+    (PendingKind.PENDING_APPROVAL, PendingState.REFUSED): "Demande refusée par votre responsable",
+    (PendingKind.PENDING_APPROVAL, PendingState.EXPIRED): "Demande restée sans réponse de votre responsable",
+    (PendingKind.TO_RECONFIRM, PendingState.EXPIRED): "Place rendue, faute de réponse de votre part",
+}
+
+APPROVAL_STATES = {
+    PendingState.OPEN: "Cette demande attend une réponse.",
+    PendingState.GRANTED: "L’accord est donné : la place est confirmée.",
+    PendingState.REFUSED: "La demande est refusée : la place est rendue.",
+    PendingState.EXPIRED: "Le délai pour répondre est passé : la place n’est plus gardée.",
+    PendingState.CLOSED: "La demande a été retirée, ou la séance annulée.",
+}
+
 APPLICATION_STATES = {
     ApplicationState.SUBMITTED: "À l’étude",
     ApplicationState.ACCEPTED: "Acceptée",
@@ -96,10 +115,39 @@ def is_offered(booking: Booking) -> bool:
     return booking.offer is not None and booking.offer.state is OfferState.OFFERED
 
 
+def is_pending(booking: Booking) -> bool:
+    """A seat that is held while somebody is asked."""
+    return booking.pending is not None and booking.pending.state is PendingState.OPEN
+
+
+def awaits_approval(booking: Booking) -> bool:
+    return is_pending(booking) and booking.pending is not None and booking.pending.kind is PendingKind.PENDING_APPROVAL
+
+
+def awaits_word(booking: Booking) -> bool:
+    """Of the agent's own, since the session moved (M1)."""
+    return is_pending(booking) and booking.pending is not None and booking.pending.kind is PendingKind.TO_RECONFIRM
+
+
+def reconfirmed(booking: Booking) -> str:
+    return f"C’est noté : vous gardez votre place. {BOOKING_STATES[booking.state]}."
+
+
+def approval_in_words(booking: Booking) -> str:
+    """For the line manager: what became of what they were asked."""
+    if booking.pending is None or booking.pending.kind is not PendingKind.PENDING_APPROVAL:
+        return APPROVAL_STATES[PendingState.GRANTED if booking.state is BookingState.CONFIRMED else PendingState.CLOSED]
+    return APPROVAL_STATES.get(booking.pending.state, APPROVAL_STATES[PendingState.CLOSED])
+
+
 def booking_state(booking: Booking) -> str:
     """Where somebody stands: what became of an offer says more than that the queue was left."""
     if booking.attendance is not None:
         return ATTENDANCE[booking.attendance]
+    if is_pending(booking) and booking.pending:
+        return PENDING_KINDS[booking.pending.kind]
+    if booking.pending and (ended := PENDING_ENDS.get((booking.pending.kind, booking.pending.state))):
+        return ended
     if booking.offer and booking.state in (BookingState.WAITING, BookingState.LEFT):
         return OFFER_STATES.get(booking.offer.state, BOOKING_STATES[booking.state])
     return BOOKING_STATES[booking.state]
@@ -107,8 +155,12 @@ def booking_state(booking: Booking) -> str:
 
 def answered(booking: Booking) -> str:
     """What is said to somebody who answered an offer, or gave back a seat that the queue had given."""
+    if is_pending(booking):
+        return "La place vous est gardée. Votre responsable reçoit un courriel : elle sera confirmée dès son accord."
     if booking.state is BookingState.CONFIRMED:
         return "Votre place est confirmée. Confirmation enregistrée, courriel à suivre."
+    if booking.state is BookingState.LEFT and booking.offer is None:
+        return "C’est noté : vous n’êtes plus en liste d’attente."
     if booking.offer is not None:
         return "C’est noté : la place est proposée à la personne suivante, et vous n’êtes plus en liste d’attente."
     return given_back(booking)

@@ -1,25 +1,72 @@
-"""Asking booking for a seat, as the API and the portal do."""
+"""Asking booking for a seat, as the API and the portal do: for oneself, or for somebody of one's own service."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.gateway.contacts import store as contacts
+from services.gateway.contacts.domain import address_of_manager
+from services.gateway.desk import Desk
+from services.gateway.directory import store as directory
+from services.gateway.directory.domain import Agent, AgentUnknown
+from services.gateway.login.principal import Principal
 from services.gateway.programme.domain import SessionUnknown
 from shared.bus import Bus, Caller
 from shared.contracts.booking import Booking, BookSeat
 from shared.contracts.catalog import GetSession
 from shared.contracts.groups import BookGroup, GroupBooking
-from shared.errors import Refused
+from shared.errors import NotAllowed, Refused
 
 
-async def ask_for_seat(bus: Bus, session_id: UUID, caller: Caller) -> Booking:
-    """Book for the caller. `session_not_ready` becomes a 404 only when catalog says that there is no such session (E1)."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What comes with a booking, if anything."""
+
+    line_manager_email: str = ""
+    """Of whoever has to agree, where the session asks for it (B7)."""
+    agent_email: str = ""
+    """For whom, where it is somebody else."""
+
+    def __bool__(self) -> bool:
+        return bool(self.line_manager_email or self.agent_email)
+
+
+async def ask_for_seat(desk: Desk, session_id: UUID, principal: Principal, caller: Caller, wish: Wish | None = None) -> Booking:
+    """`session_not_ready` becomes a 404 only when catalog says that there is no such session (E1)."""
+    order = BookSeat(session_id=session_id, agent_id=principal.agent_id)
+    if wish:
+        async with desk.database.begin() as tx:
+            order = await _wished(tx, order, principal, wish)
     try:
-        return await bus.ask(BookSeat(session_id=session_id, agent_id=UUID(caller.actor)), caller)
+        return await desk.bus.ask(order, caller)
     except Refused as refusal:
-        if refusal.code == "session_not_ready" and not await _exists(bus, session_id, caller):
+        if refusal.code == "session_not_ready" and not await _exists(desk.bus, session_id, caller):
             raise SessionUnknown(f"session {session_id}") from refusal
         raise
+
+
+async def _wished(tx: AsyncConnection, order: BookSeat, principal: Principal, wish: Wish) -> BookSeat:
+    """With opaque ids for the people who were named: addresses go no further than this."""
+    agent = await _agent_for(tx, principal, wish.agent_email) if wish.agent_email else principal.agent
+    manager_id = None
+    if wish.line_manager_email:
+        manager_id = await contacts.keep(tx, agent.agent_id, address_of_manager(wish.line_manager_email, agent.email))
+    return order.model_copy(update={"agent_id": agent.agent_id, "manager_id": manager_id})
+
+
+async def _agent_for(tx: AsyncConnection, principal: Principal, email: str) -> Agent:
+    """The lab books for anybody, an innovation referent for agents of their own service; others learn nothing of who is here."""
+    booker = principal.agent
+    lab = not {"operator", "lab_team"}.isdisjoint(booker.roles)
+    if not lab and not booker.innovation_referent:
+        raise NotAllowed(f"agent {booker.agent_id} books for nobody else")
+    found = await directory.read_by_email(tx, email)
+    if len(found) != 1 or not (lab or found[0].org_unit == booker.org_unit):
+        raise AgentUnknown("no agent, or of another service")
+    return found[0]
 
 
 async def ask_for_group(bus: Bus, order: BookGroup, caller: Caller) -> GroupBooking:

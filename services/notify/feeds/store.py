@@ -40,7 +40,7 @@ _SEATS = text(
            array(select sequence from calendar_entry as entry
                  where entry.session_id = booking.session_id and entry.agent_id = booking.agent_id order by period_index) as sequences
     from booking join session using (session_id)
-    where booking.agent_id = :agent_id and not booking.of_group
+    where booking.agent_id = :agent_id and not booking.of_group and booking.pending is distinct from 'pending_approval'
     order by booking.decided_at nulls first, booking.booking_id
     """
 )

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notify.mail.domain import FIRST_WORDS, PATIENT, Before, Known, MailKind
+from services.notify.mail.domain import FIRST_WORDS, MOVES, PATIENT, PATIENT_MOVES, Before, Known, MailKind
 from shared.contracts.booking import BookingState
 from shared.contracts.catalog import Period, SessionState, VenueSheet
 from shared.contracts.groups import GroupState
@@ -46,7 +46,7 @@ _CLAIM = text(
         select id from mail
         where state in ('new', 'deferred')
           and coalesce(next_attempt_at, created_at + case when kind = any(:patient) then cast(:confirmation_delay as interval)
-                                                          when kind = :moved then cast(:move_delay as interval)
+                                                          when kind = any(:moves) then cast(:move_delay as interval)
                                                           else interval '0' end) <= clock_timestamp()
           and (leased_until is null or leased_until < clock_timestamp())
           and (session_id is null
@@ -71,7 +71,7 @@ async def claim(tx: AsyncConnection, *, limit: int, instance: str, confirmation_
         "instance": instance,
         "lease": LEASE,
         "patient": list(PATIENT),
-        "moved": MailKind.SESSION_MOVED,
+        "moves": list(PATIENT_MOVES),
         "confirmation_delay": timedelta(seconds=confirmation_delay),
         "move_delay": timedelta(seconds=move_delay),
     }
@@ -82,13 +82,16 @@ async def claim(tx: AsyncConnection, *, limit: int, instance: str, confirmation_
 
 _KNOWN = text(
     """
-    select booking.state as booking, booking.of_group, session.state as session,
+    select booking.state as booking, booking.of_group, booking.pending, booking.version, session.state as session,
            coalesce(max(other.session_version) filter (where other.state in ('sending', 'sent', 'uncertain')), 0) as told,
            coalesce(bool_or(other.booking_id = booking.booking_id and other.state in ('new', 'deferred')
                             and other.kind = any(:first_words)), false) as to_be_told,
            coalesce(bool_or(other.state = 'sending'), false) as busy,
            coalesce(bool_or(other.booking_id = booking.booking_id and other.kind = :offer), false) as offered,
            coalesce(bool_or(other.booking_id = booking.booking_id and other.kind = :offer and other.id > :mail_id), false) as offered_anew,
+           (select move.details from mail as move
+            where move.session_id = booking.session_id and move.agent_id = booking.agent_id and move.kind = :moved
+            order by move.id desc limit 1) as move,
            exists (select from booking as newer
                    where newer.session_id = booking.session_id and newer.agent_id = booking.agent_id
                      and newer.booking_id <> booking.booking_id and newer.state = :confirmed) as seat_elsewhere
@@ -112,11 +115,14 @@ async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
         "confirmed": BookingState.CONFIRMED,
         "first_words": list(FIRST_WORDS),
         "offer": MailKind.OFFER_MADE,
+        "moved": MailKind.SESSION_MOVED,
     }
     row = (await tx.execute(_KNOWN, values)).one()
     if row.busy:
         return None
-    before, starts_at = mail.details.get("before"), mail.details.get("starts_at")
+    starts_at = mail.details.get("starts_at")
+    move: Mapping[str, Any] = mail.details if mail.kind is MailKind.SESSION_MOVED else (row.move or {}) if mail.kind in MOVES else {}
+    before = move.get("before")
     return Known(
         booking=GroupState(row.booking) if row.of_group else BookingState(row.booking),
         session=SessionState.model_validate(row.session),
@@ -126,6 +132,9 @@ async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
         offered=row.offered,
         offered_anew=row.offered_anew,
         reminded_of=starts_at and datetime.fromisoformat(starts_at),
+        newer=row.version > mail.details.get("version", row.version),
+        pending=row.pending,
+        move_reason=move.get("reason", ""),
         before=before and _before(before),
     )
 

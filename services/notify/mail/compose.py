@@ -17,7 +17,7 @@ from services.notify.calendars.invitation import Matter, calendar, invitations
 from services.notify.mail import letters
 from services.notify.mail.claims import Mail
 from services.notify.mail.dates import local_times
-from services.notify.mail.domain import CANCELLATIONS, Before, Known, MailKind, place
+from services.notify.mail.domain import CANCELLATIONS, MOVES, Before, Known, MailKind, place
 from services.notify.mail.letters import Appointment, Card, Links
 from services.notify.mail.wire import WIRE
 from services.notify.preferences.domain import TOPICS
@@ -60,14 +60,14 @@ def recipient(contact: Contact) -> Address:
     """`Unsendable` unless the address can be written in ASCII (a domain with accents can)."""
     local, _, domain = contact.email.rpartition("@")
     try:
-        address = Address(_name(contact), addr_spec=f"{local}@{domain.encode('idna').decode()}")
+        address = Address(name_of(contact), addr_spec=f"{local}@{domain.encode('idna').decode()}")
         address.addr_spec.encode("ascii")
     except (ValueError, LookupError, MessageError) as error:
         raise Unsendable("the address cannot be written to") from error
     return address
 
 
-def _name(contact: Contact) -> str:
+def name_of(contact: Contact) -> str:
     return " ".join(f"{contact.given_name} {contact.usual_name}".split())
 
 
@@ -83,26 +83,28 @@ def about_session(
     joining: JoiningInstructions,
     contact: Contact,
     now: datetime,
+    applicant: str = "",
 ) -> EmailMessage:
     """A mail about a booking, with the calendar entries it changes. How to join is told to who has a seat, and to nobody else."""
     session, links = known.session, writer.links
     dates = [period for period in session.periods if known.reminded_of is None or period.starts_at >= known.reminded_of]
     words: dict[str, Any] = {
-        "person": _name(contact),
+        "person": name_of(contact),
         "links": links,
         "details": details,
+        "applicant": applicant,
         "appointment": Appointment.of(session.model_copy(update={"periods": tuple(dates)})),
-        "joining": joining if known.booking is BookingState.CONFIRMED else None,
+        "joining": joining if known.has_a_seat else None,
         "over": kind in CANCELLATIONS,
         "in_calendar": bool(entries),
-        "reason": _reason(session, details),
+        "reason": known.move_reason if kind in MOVES else _reason(session, details),
         "waiting": known.booking in (BookingState.WAITING, GroupState.WAITING),
         "of_group": isinstance(known.booking, GroupState),
         "session_page": links.session(session.session_id),
         "answers": _answers(links, booking_id, contact.agent_id, details, session),
     }
     words |= {name: datetime.fromisoformat(details[name]) for name in ("deadline", "priority_until") if name in details}
-    if kind is MailKind.SESSION_MOVED and known.before is not None:
+    if kind in MOVES and known.before is not None:
         words |= _change(known.before, known)
     message = _message(writer, kind, words, mail_id, contact, now)
     if entries:
@@ -113,7 +115,7 @@ def about_session(
             url=page,
             organizer=writer.sender,
             attendee=recipient(contact).addr_spec,
-            attendee_name=_name(contact),
+            attendee_name=name_of(contact),
             zones=[period.zone for period in session.periods],
         )
         _attach_calendar(message, entries, matter, now)
@@ -125,7 +127,7 @@ def about_attendance(writer: Writer, mail: Mail, session: SessionState, contact:
     links, details = writer.links, mail.details
     dates = {name: datetime.fromisoformat(details[name]) for name in ("expires_at", "unknown_at", "issued_at") if name in details}
     words: dict[str, Any] = {
-        "person": _name(contact),
+        "person": name_of(contact),
         "links": links,
         "appointment": Appointment.of(session),
         "over": mail.kind is not MailKind.SHEET_ENTRUSTED,
@@ -143,6 +145,11 @@ def _answers(links: Links, booking_id: UUID, agent_id: UUID, details: Mapping[st
     return {
         "accept": links.answer(Purpose.ACCEPT_OFFER, booking_id, agent_id, until),
         "decline": links.answer(Purpose.DECLINE_OFFER, booking_id, agent_id, until),
+        "approve": links.answer(Purpose.APPROVE_BOOKING, booking_id, agent_id, until),
+        "confirm": links.answer(Purpose.CONFIRM_BOOKING, booking_id, agent_id, until),
+        "give_up": links.answer(Purpose.GIVE_UP_SEAT, booking_id, agent_id, until),
+        "leave": links.answer(Purpose.LEAVE_QUEUE, booking_id, agent_id, session.starts_at),
+        "refuse": links.answer(Purpose.REFUSE_BOOKING, booking_id, agent_id, until),
         "give_back": links.answer(Purpose.GIVE_BACK, booking_id, agent_id, session.starts_at),
         "take_part": links.answer(Purpose.TAKE_PART, booking_id, agent_id, until),
         "leave_part": links.answer(Purpose.LEAVE_PART, booking_id, agent_id, until),
@@ -170,7 +177,7 @@ def about_project(
 ) -> EmailMessage:
     """A mail about an application or an engagement. Reasons and texts stay in the portal (C8)."""
     days = {name: date.fromisoformat(details[name]) for name in ("starts_on", "planned_end_on") if name in details}
-    words = {"person": _name(contact), "links": writer.links, "details": details} | days
+    words = {"person": name_of(contact), "links": writer.links, "details": details} | days
     return _message(writer, kind, words, mail_id, contact, now)
 
 
@@ -178,14 +185,14 @@ def about_tailored_request(
     writer: Writer, *, kind: MailKind, mail_id: UUID, request: TailoredRequest, proposal_id: UUID | None, contact: Contact, now: datetime
 ) -> EmailMessage:
     """A mail about a tailored request, to its agent, the lab or a host."""
-    words = tailored.words(writer.links, kind, request, contact.agent_id, proposal_id) | {"person": _name(contact), "links": writer.links}
+    words = tailored.words(writer.links, kind, request, contact.agent_id, proposal_id) | {"person": name_of(contact), "links": writer.links}
     return _message(writer, kind, words, mail_id, contact, now)
 
 
 def about_news(writer: Writer, *, mail_id: UUID, sessions: Sequence[SessionState], contact: Contact, now: datetime) -> EmailMessage:
     """The sessions that are new this week, in the reader's themes and départements."""
     cards = [Card(Appointment.of(session), writer.links.session(session.session_id)) for session in sessions[:NEWS_AT_MOST]]
-    words: dict[str, Any] = {"person": _name(contact), "links": writer.links, "cards": cards, "more": len(sessions) - len(cards)}
+    words: dict[str, Any] = {"person": name_of(contact), "links": writer.links, "cards": cards, "more": len(sessions) - len(cards)}
     return _message(writer, MailKind.NEWS, words, mail_id, contact, now)
 
 
@@ -207,11 +214,11 @@ def digest(writer: Writer, *, mail_id: UUID, items: Sequence[Item], contact: Con
             writer.links.session(item.known.session.session_id),
             kind=item.kind,
             rank=item.details.get("rank"),
-            joining=item.joining if item.known.booking is BookingState.CONFIRMED else None,
+            joining=item.joining if item.known.has_a_seat else None,
         )
         for item in items
     ]
-    words: dict[str, Any] = {"person": _name(contact), "links": writer.links, "cards": cards}
+    words: dict[str, Any] = {"person": name_of(contact), "links": writer.links, "cards": cards}
     return _message(writer, MailKind.DIGEST, words, mail_id, contact, now)
 
 

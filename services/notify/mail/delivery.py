@@ -110,7 +110,9 @@ class Delivery:
             if "tailored_request_id" in mail.details:
                 request = await self._ask(mail, GetTailoredRequest(tailored_request_id=UUID(mail.details["tailored_request_id"])))
                 return await self._prepare_tailored(mail, request, contact) if request else None
-            return await self._prepare(mail, contact)
+            if (applicant := await self._applicant(mail)) is None:
+                return None
+            return await self._prepare(mail, contact, applicant)
         except NoServer as error:
             await self._defer(mail, error, longest=5, before_sending=True)
         except Unsendable as error:
@@ -131,6 +133,13 @@ class Delivery:
             self._close()
             log.warning("mail_server_away", error=str(error))
             raise
+
+    async def _applicant(self, mail: Mail) -> str | None:
+        """Of whom a line manager is asked, the only name of somebody else that a mail ever says; empty in all others."""
+        if (applicant_id := mail.details.get("applicant_id")) is None:
+            return ""
+        contact = await self._ask(mail, GetContact(agent_id=UUID(applicant_id)))
+        return contact and compose.name_of(contact)
 
     async def _contact(self, mail: Mail) -> Contact | None:
         """Nobody writes to an agent who is gone (E5)."""
@@ -172,7 +181,7 @@ class Delivery:
                 return None
         return Ready(message, Envelope(self.writer.sender, compose.recipient(contact).addr_spec))
 
-    async def _prepare(self, mail: Mail, contact: Contact) -> Ready | None:
+    async def _prepare(self, mail: Mail, contact: Contact, applicant: str) -> Ready | None:
         """Look again at what is true now, and commit that this mail is leaving. None when it is not."""
         async with self.database.engine.begin() as tx:
             known = None
@@ -188,12 +197,12 @@ class Delivery:
             version = known.session.version if known and settles_the_dates(mail.kind) else None
             if not await claims.start(tx, mail, session_version=version, message_id=self.writer.message_id(mail.id)):
                 return None
-            message = await self._compose(tx, mail, known, contact)
+            message = await self._compose(tx, mail, known, contact, applicant)
             if message is None:
                 return await _drop(tx, mail, "nothing is left to tell")
         return Ready(message, Envelope(self.writer.sender, compose.recipient(contact).addr_spec))
 
-    async def _compose(self, tx: AsyncConnection, mail: Mail, known: Known | None, contact: Contact) -> EmailMessage | None:
+    async def _compose(self, tx: AsyncConnection, mail: Mail, known: Known | None, contact: Contact, applicant: str) -> EmailMessage | None:
         """None when nothing is left to tell."""
         now = datetime.now(UTC)  # real time, whatever the demonstration's clock says
         if mail.kind in ATTENDANCE and mail.session_id is not None:
@@ -218,6 +227,7 @@ class Delivery:
             entries=entries,
             joining=await reminders.instructions(tx, known.session),
             contact=contact,
+            applicant=applicant,
             now=now,
         )
 

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
+from shared.contracts.approval import BookingApprovalRequested, BookingApproved, BookingRefused, BookingReleased
 from shared.contracts.booking import (
     BookingCancelled,
     BookingConfirmed,
     BookingEvent,
     BookingState,
+    PendingKind,
     SeatOfferAccepted,
     SeatOfferExpired,
     SeatOfferMade,
@@ -30,6 +32,7 @@ from shared.contracts.groups import (
     GroupSeatsOffered,
     GroupState,
 )
+from shared.contracts.moves import BookingReconfirmationRequested
 from shared.errors import Refused
 
 
@@ -72,6 +75,15 @@ class MailKind(StrEnum):
     NEWS = "news"
     DIGEST = "digest"
     """Mails that would have been too many, or whose reader wants one a day."""
+    APPROVAL_REQUESTED = "approval_requested"
+    APPROVAL_ASKED = "approval_asked"
+    """To the line manager, as the next one."""
+    APPROVAL_LAPSED = "approval_lapsed"
+    APPROVAL_GIVEN = "approval_given"
+    APPROVAL_REFUSED = "approval_refused"
+    SEAT_RELEASED = "seat_released"
+    SEAT_TO_RECONFIRM = "seat_to_reconfirm"
+    MOVED_URGENT = "moved_urgent"
     APPLICATION_RECEIVED = "application_received"
     APPLICATION_DECIDED = "application_decided"
     ENGAGEMENT_STARTED = "engagement_started"
@@ -101,12 +113,16 @@ FIRST_WORDS = (
     MailKind.GROUP_WAITING,
     MailKind.GROUP_CONFIRMED,
     MailKind.GROUP_OFFERED,
+    MailKind.APPROVAL_REQUESTED,
+    MailKind.APPROVAL_GIVEN,
 )
 PATIENT = (
     MailKind.BOOKING_CONFIRMED,
     MailKind.WAITLIST_JOINED,
     MailKind.WAITLIST_PROMOTED,
     MailKind.OFFER_ACCEPTED,
+    MailKind.APPROVAL_REQUESTED,
+    MailKind.APPROVAL_ASKED,
     MailKind.GROUP_WAITING,
     MailKind.GROUP_CONFIRMED,
 )
@@ -114,15 +130,29 @@ PATIENT = (
 
 REMINDERS = (MailKind.REMINDER, MailKind.JOINING_INSTRUCTIONS)
 
+QUESTIONS = (MailKind.APPROVAL_REQUESTED, MailKind.APPROVAL_ASKED, MailKind.SEAT_TO_RECONFIRM, MailKind.MOVED_URGENT)
+"""Kinds that are about a question: once the booking is newer there is another one, or none."""
+
+MOVES = (MailKind.SESSION_MOVED, MailKind.SEAT_TO_RECONFIRM, MailKind.MOVED_URGENT)
+PATIENT_MOVES = (MailKind.SESSION_MOVED, MailKind.SEAT_TO_RECONFIRM)
+"""Kinds that wait for a second move; what is urgent does not (E3, M1)."""
+
+TO_MANAGERS = (MailKind.APPROVAL_ASKED, MailKind.APPROVAL_LAPSED)
+
 CANCELLATIONS = (
     MailKind.BOOKING_CANCELLED,
     MailKind.CANCELLED_BY_LAB,
     MailKind.WAITLIST_CLOSED,
     MailKind.GROUP_CANCELLED,
     MailKind.GROUP_CLOSED,
+    MailKind.APPROVAL_REFUSED,
+    MailKind.SEAT_RELEASED,
 )
 NOT_IN_CALENDARS = (MailKind.WAITLIST_CLOSED, MailKind.GROUP_CANCELLED, MailKind.GROUP_CLOSED)
 """The end of a place in the queue; and a contact has no seat: those who have are written to themselves."""
+
+UPHEAVALS = (*MOVES, MailKind.CANCELLED_BY_LAB, MailKind.WAITLIST_CLOSED, MailKind.SEAT_RELEASED)
+"""Kinds by which people are told that a session was moved or cancelled, and what it meant for them (M1, M4)."""
 
 ATTENDANCE = (
     MailKind.SHEET_ENTRUSTED,
@@ -154,12 +184,20 @@ _STILL_TRUE: dict[MailKind, frozenset[BookingState | GroupState]] = {
     MailKind.GROUP_OFFERED: frozenset({GroupState.WAITING, GroupState.PARTLY_CONFIRMED}),
     MailKind.GROUP_CANCELLED: frozenset({GroupState.CANCELLED}),
     MailKind.GROUP_CLOSED: frozenset({GroupState.CLOSED}),
+    MailKind.APPROVAL_REQUESTED: frozenset({BookingState.CONFIRMED}),
+    MailKind.APPROVAL_ASKED: frozenset({BookingState.CONFIRMED}),
+    MailKind.APPROVAL_LAPSED: frozenset({BookingState.CANCELLED_BY_LAB}),
+    MailKind.APPROVAL_GIVEN: frozenset({BookingState.CONFIRMED}),
+    MailKind.APPROVAL_REFUSED: frozenset({BookingState.CANCELLED_BY_LAB}),
+    MailKind.SEAT_RELEASED: frozenset({BookingState.CANCELLED_BY_LAB}),
+    MailKind.SEAT_TO_RECONFIRM: frozenset({BookingState.CONFIRMED}),
+    MailKind.MOVED_URGENT: frozenset({BookingState.CONFIRMED}),
     MailKind.REMINDER: frozenset({BookingState.CONFIRMED}),
     MailKind.JOINING_INSTRUCTIONS: frozenset({BookingState.CONFIRMED}),
 }
 
 # Kinds that make no sense once the lab cancelled the session: its own message follows from booking (E2).
-_NEEDS_A_SESSION_THAT_STANDS = frozenset({*FIRST_WORDS, *REMINDERS, MailKind.OFFER_EXPIRED, MailKind.SESSION_MOVED})
+_NEEDS_A_SESSION_THAT_STANDS = frozenset({*FIRST_WORDS, *REMINDERS, *MOVES, MailKind.APPROVAL_ASKED, MailKind.OFFER_EXPIRED})
 
 
 _KINDS: dict[type[BookingEvent], MailKind] = {
@@ -169,6 +207,10 @@ _KINDS: dict[type[BookingEvent], MailKind] = {
     SeatOfferMade: MailKind.OFFER_MADE,
     SeatOfferAccepted: MailKind.OFFER_ACCEPTED,
     SeatOfferExpired: MailKind.OFFER_EXPIRED,
+    BookingApprovalRequested: MailKind.APPROVAL_REQUESTED,
+    BookingApproved: MailKind.APPROVAL_GIVEN,
+    BookingRefused: MailKind.APPROVAL_REFUSED,
+    BookingReleased: MailKind.SEAT_RELEASED,
 }
 
 
@@ -176,6 +218,8 @@ def kind_for(event: BookingEvent) -> MailKind | None:
     """The mail that a fact of booking calls for. Who leaves the queue, or declines a seat, sees it on the page and gets none."""
     if isinstance(event, BookingCancelled):
         return MailKind.BOOKING_CANCELLED if event.state in _CANCELLED_BY_AGENT else MailKind.CANCELLED_BY_LAB
+    if isinstance(event, BookingReconfirmationRequested):
+        return MailKind.MOVED_URGENT if event.urgent else MailKind.SEAT_TO_RECONFIRM
     if isinstance(event, WaitlistLeft):
         return MailKind.WAITLIST_CLOSED if event.state is BookingState.CLOSED else None
     return _KINDS.get(type(event))
@@ -216,12 +260,23 @@ class Known:
     seat_elsewhere: bool = False
     """The agent has a newer booking of the same session, with a seat."""
     before: Before | None = None
+    newer: bool = False
+    """The booking has gone on since the fact that the mail tells of."""
+    move_reason: str = ""
+    """Why the session was moved last."""
+    pending: str | None = None
+    """What the seat still awaits."""
     offered: bool = False
     """Another mail offers, or offered, a seat of this booking."""
     offered_anew: bool = False
     """A newer mail offers the seat, with another deadline."""
     reminded_of: datetime | None = None
     """Start of the date that this mail reminds of."""
+
+    @property
+    def has_a_seat(self) -> bool:
+        """Theirs already, and not only held until their line manager agrees (B7)."""
+        return self.booking is BookingState.CONFIRMED and self.pending != PendingKind.PENDING_APPROVAL
 
 
 def reason_to_drop(kind: MailKind, known: Known) -> str | None:
@@ -230,6 +285,10 @@ def reason_to_drop(kind: MailKind, known: Known) -> str | None:
         return f"the booking is {known.booking} by now"
     if kind in _NEEDS_A_SESSION_THAT_STANDS and known.session.status == "cancelled":
         return "the session is cancelled, and another mail says so"
+    if kind in REMINDERS and not known.has_a_seat:
+        return "the seat awaits an approval"
+    if kind in QUESTIONS and known.newer:
+        return "the question was answered, or is asked anew"
     if kind is MailKind.WAITLIST_JOINED and known.offered:
         return "a seat is offered, and another mail says so"
     if kind is MailKind.OFFER_MADE and known.offered_anew:
@@ -249,6 +308,8 @@ def reason_not_to_remind(known: Known, now: datetime) -> str | None:
 
 
 def _reason_not_to_tell_of_a_move(known: Known) -> str | None:
+    if known.pending is not None:
+        return "another mail tells of this change, and asks"
     if known.to_be_told or known.told >= known.session.version:
         return "another mail told of this change"
     if known.before is not None and not moved(known.before, known.session):
@@ -272,6 +333,8 @@ def place(venue: VenueSheet | None) -> str:
 
 def calendar_part(kind: MailKind, booking: BookingState | GroupState) -> Literal["REQUEST", "CANCEL"] | None:
     """Whether a mail puts the session into the calendar, takes it out, or leaves the calendar alone. A queue is in no calendar."""
+    if kind in (MailKind.APPROVAL_REQUESTED, *TO_MANAGERS):
+        return None
     if kind in CANCELLATIONS:
         return None if kind in NOT_IN_CALENDARS else "CANCEL"
     return "REQUEST" if booking is BookingState.CONFIRMED and kind not in REMINDERS else None

@@ -16,10 +16,12 @@ from services.notify.reminders import handlers as reminders
 from shared import telemetry
 from shared.bus import Caller
 from shared.consumers import Consumers, Received
+from shared.contracts.approval import BookingApprovalRequested, BookingApproved, BookingRefused, BookingReleased
 from shared.contracts.booking import (
     BookingCancelled,
     BookingConfirmed,
     BookingEvent,
+    PendingEvent,
     SeatOfferAccepted,
     SeatOfferDeclined,
     SeatOfferExpired,
@@ -39,7 +41,8 @@ from shared.contracts.groups import (
     GroupSeatsHeld,
     GroupSeatsOffered,
 )
-from shared.contracts.notify import Delivery, DeliveryList, ListDeliveries, ResolveDelivery
+from shared.contracts.moves import BookingReconfirmationRequested, BookingReconfirmed
+from shared.contracts.notify import Delivery, DeliveryList, GetSessionReport, ListDeliveries, ResolveDelivery, SessionReport
 from shared.contracts.projects import ApplicationDecided, ApplicationSubmitted, EngagementClosed, EngagementStarted
 from shared.database import Database
 from shared.errors import NotAllowed
@@ -60,11 +63,17 @@ events = Consumers()
     SeatOfferAccepted,
     SeatOfferDeclined,
     SeatOfferExpired,
+    BookingApprovalRequested,
+    BookingApproved,
+    BookingRefused,
+    BookingReleased,
+    BookingReconfirmationRequested,
+    BookingReconfirmed,
     largest=500,
 )
 async def follow_bookings(batch: Sequence[Received[BookingEvent]], tx: AsyncConnection) -> None:
     await store.follow_bookings(tx, [received.event for received in batch])
-    await store.write(tx, (mail for received in batch if (mail := _about_booking(received))))
+    await store.write(tx, (mail for received in batch for mail in (_about_booking(received), _to_manager(received)) if mail))
 
 
 def _about_booking(received: Received[BookingEvent]) -> NewMail | None:
@@ -73,6 +82,7 @@ def _about_booking(received: Received[BookingEvent]) -> NewMail | None:
         return None
     details = {name: value for name in ("rank", "reason") if (value := getattr(event, name, None))}
     details |= {name: value.isoformat() for name in ("deadline", "priority_until") if (value := getattr(event, name, None))}
+    details |= _question(event)
     return NewMail(
         key=key_of("booking", event.booking_id, event.version, event.agent_id),
         kind=kind,
@@ -80,6 +90,31 @@ def _about_booking(received: Received[BookingEvent]) -> NewMail | None:
         booking_id=event.booking_id,
         session_id=event.session_id,
         details=details,
+        traceparent=received.envelope.traceparent,
+    )
+
+
+def _question(event: BookingEvent) -> dict[str, Any]:
+    if not isinstance(event, PendingEvent):
+        return {}
+    about = {"version": event.version, "question": event.pending.kind.value, "deadline": event.pending.deadline.isoformat()}
+    about |= {"silence_keeps": event.pending.silence_keeps}
+    return about | ({"moved": True} if getattr(event, "moved", False) else {})
+
+
+def _to_manager(received: Received[BookingEvent]) -> NewMail | None:
+    """The line manager is written to as well, when asked and when it is too late; `agent_id` is their opaque id (B7)."""
+    event = received.event
+    manager_id = event.manager_id if isinstance(event, BookingApprovalRequested | BookingReleased) else None
+    if manager_id is None:
+        return None
+    return NewMail(
+        key=key_of("booking", event.booking_id, event.version, manager_id),
+        kind=MailKind.APPROVAL_ASKED if isinstance(event, BookingApprovalRequested) else MailKind.APPROVAL_LAPSED,
+        agent_id=manager_id,
+        booking_id=event.booking_id,
+        session_id=event.session_id,
+        details=_question(event) | {"applicant_id": str(event.agent_id)},
         traceparent=received.envelope.traceparent,
     )
 
@@ -175,6 +210,14 @@ async def list_deliveries(request: ListDeliveries, caller: Caller, database: Dat
             raise NotAllowed("agents read of their own mail only")
     async with database.connect() as connection:
         return await queries.list_deliveries(connection, agent_id=agent_id, state=request.state, limit=request.limit)
+
+
+@requests.query(GetSessionReport)
+async def get_session_report(request: GetSessionReport, caller: Caller, database: Database) -> SessionReport:
+    if not caller.has("operator", "lab_team"):
+        raise NotAllowed(f"{caller.actor} reads of everybody's mail")
+    async with database.connect() as connection:
+        return await queries.session_report(connection, request.session_id, everything=request.everything)
 
 
 @requests.command(ResolveDelivery)

@@ -20,7 +20,8 @@ _LOCKED_SESSION = text("select state from session where session_id = :session_id
 _SEATED = text(
     """
     select booking_id, agent_id from booking
-    where session_id = :session_id and not of_group and state = :confirmed and (seated_at is null or seated_at <= :latest)
+    where session_id = :session_id and not of_group and state = :confirmed and pending is distinct from 'pending_approval'
+      and (seated_at is null or seated_at <= :latest)
     order by booking_id
     """
 )
@@ -41,7 +42,8 @@ _GIVEN = text("select version, bring, access, venue_id, video_url from joining_i
 _IS_SEATED = text(
     """
     select exists (select from booking
-                   where session_id = :session_id and agent_id = :agent_id and state = :confirmed and not of_group)
+                   where session_id = :session_id and agent_id = :agent_id and state = :confirmed and not of_group
+                     and pending is distinct from 'pending_approval')
     """
 )
 

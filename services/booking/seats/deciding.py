@@ -1,0 +1,82 @@
+"""What every decision on a session begins and ends with: its lock, the queue that is served, the facts that are written, timed and said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.booking.approval.domain import ask_first
+from services.booking.deadlines.france import is_holiday
+from services.booking.groups import store as groups
+from services.booking.pending import store as pending
+from services.booking.queue import domain as queue
+from services.booking.queue.domain import Moment
+from services.booking.seats import store
+from services.booking.seats.domain import BookingUnknown, Change, Fact, Session
+from shared import outbox
+from shared.bus import Caller
+from shared.contracts.approval import BookingApprovalRequested
+from shared.contracts.booking import Booking, PendingEvent, PendingState, SeatOfferMade
+from shared.contracts.groups import GroupEvent
+from shared.outbox import Causing
+from shared.timers import set_timer
+
+OFFER_EXPIRES = "offer_expires"
+PENDING_ENDS = "pending_ends"
+
+ServedT = TypeVar("ServedT", bound=Fact | GroupEvent)
+
+
+async def lock_place(tx: AsyncConnection, booking_id: UUID, caller: Caller) -> tuple[Session, Booking]:
+    locked = await store.lock_session_of(tx, booking_id)
+    if locked is None or not acts_for(caller, locked[1].agent_id):
+        raise BookingUnknown(f"booking {booking_id}")
+    return locked
+
+
+async def serve_queue(tx: AsyncConnection, session: Session, because: str, now: datetime) -> list[Change | GroupEvent]:
+    """Give what is free to the agents and the groups that wait; what was decided before is recorded before (W1, W6)."""
+    free = session.servable(now)
+    if not free:
+        return []
+    line = queue.in_turn(await store.heads(tx, session, free), await groups.waiting_groups(tx, session))
+    return [*await settle(tx, session, [*queue.share(session, line, Moment(now, is_holiday, because))], now)]
+
+
+async def settle(
+    tx: AsyncConnection, session: Session, facts: Sequence[ServedT], now: datetime
+) -> Sequence[ServedT | BookingApprovalRequested]:
+    """Facts that settle seats of those who waited, or ask for the approval that these still need (B7). Groups are not asked."""
+    if not session.needs_approval or not facts:
+        return facts
+    managers = await pending.managers(tx, [fact.booking_id for fact in facts if not isinstance(fact, GroupEvent)])
+    return [
+        fact if isinstance(fact, GroupEvent) else ask_first(session, fact, managers.get(fact.booking_id), now, is_holiday) for fact in facts
+    ]
+
+
+async def record(tx: AsyncConnection, session: Session, facts: Sequence[Change | GroupEvent], cause: Causing) -> None:
+    places = [fact for fact in facts if not isinstance(fact, GroupEvent)]
+    await store.record(tx, {session.session_id: session}, places)
+    if len(places) < len(facts):
+        await groups.record(tx, session, [fact for fact in facts if isinstance(fact, GroupEvent)])
+    await set_timers(tx, places)
+    await outbox.record(tx, *facts, cause=cause)
+
+
+async def set_timers(tx: AsyncConnection, facts: Sequence[Fact]) -> None:
+    """What ends the offers and the questions among these facts. A timer that an answer made late finds a newer booking."""
+    for fact in facts:
+        about = {"booking_id": fact.booking_id, "version": fact.version}
+        if isinstance(fact, SeatOfferMade):
+            await set_timer(tx, f"offer/{fact.booking_id}/{fact.version}", fact.deadline, OFFER_EXPIRES, about)
+        elif isinstance(fact, PendingEvent) and fact.pending.state is PendingState.OPEN:
+            await set_timer(tx, f"pending/{fact.booking_id}/{fact.version}", fact.pending.deadline, PENDING_ENDS, about)
+
+
+def acts_for(caller: Caller, agent_id: UUID) -> bool:
+    return caller.is_agent(agent_id) or caller.has("operator", "lab_team")
