@@ -281,21 +281,19 @@ class Known:
 
 def reason_to_drop(kind: MailKind, known: Known) -> str | None:
     """Why a mail has nothing to say any more, or None when it has (E2, E3, E4)."""
-    if known.booking not in _STILL_TRUE[kind]:
-        return f"the booking is {known.booking} by now"
-    if kind in _NEEDS_A_SESSION_THAT_STANDS and known.session.status == "cancelled":
-        return "the session is cancelled, and another mail says so"
-    if kind in REMINDERS and not known.has_a_seat:
-        return "the seat awaits an approval"
-    if kind in QUESTIONS and known.newer:
-        return "the question was answered, or is asked anew"
-    if kind is MailKind.WAITLIST_JOINED and known.offered:
-        return "a seat is offered, and another mail says so"
-    if kind is MailKind.OFFER_MADE and known.offered_anew:
-        return "the deadline has changed, and another mail says so"
-    if kind is MailKind.BOOKING_CANCELLED and known.seat_elsewhere:
-        return "the agent has booked again"  # a late CANCEL would wipe the new seat out of the calendar
-    return _reason_not_to_tell_of_a_move(known) if kind is MailKind.SESSION_MOVED else None
+    over = kind in _NEEDS_A_SESSION_THAT_STANDS and known.session.status == "cancelled"
+    again = kind is MailKind.BOOKING_CANCELLED and known.seat_elsewhere  # a late CANCEL would wipe the new seat out of the calendar
+    reasons = (
+        (known.booking not in _STILL_TRUE[kind], f"the booking is {known.booking} by now"),
+        (over, "the session is cancelled, and another mail says so"),
+        (kind in REMINDERS and not known.has_a_seat, "the seat awaits an approval"),
+        (kind in QUESTIONS and known.newer, "the question was answered, or is asked anew"),
+        (kind is MailKind.WAITLIST_JOINED and known.offered, "a seat is offered, and another mail says so"),
+        (kind is MailKind.OFFER_MADE and known.offered_anew, "the deadline has changed, and another mail says so"),
+        (again, "the agent has booked again"),
+    )
+    moved_on = _reason_not_to_tell_of_a_move(known) if kind is MailKind.SESSION_MOVED else None
+    return next((reason for holds, reason in reasons if holds), moved_on)
 
 
 def reason_not_to_remind(known: Known, now: datetime) -> str | None:
