@@ -13,7 +13,7 @@ from services.booking.seats.domain import BookingUnknown, SessionIsCancelled
 from shared.contracts.attendance import DeclareExcuse, EntrustSheet, GetRoomCode, GetSheet, ListOpenSheets, SheetState
 from shared.database import Database
 from shared.errors import NotAllowed
-from tests.booking.given import ALICE, BOB, CAROL, agent, cancel, it_is, now_of, paris
+from tests.booking.given import ALICE, BOB, CAROL, agent, cancel, confirm, it_is, now_of, paris
 from tests.booking.given_attendance import (
     AFTERNOON,
     BOTH,
@@ -215,10 +215,12 @@ async def test_A1_a_session_that_moves_takes_its_half_days_and_its_reminder_alon
     for _ in range(2):
         await hear(booking, moved)
     await hear(booking, catalog_says(session_id, *BOTH, version=1))
+    await confirm(booking, alice)
 
     assert [each.starts_at for each in (await sheet_of(booking, session_id)).half_days] == [later[0][0], later[1][0]]
     it_is(EVENING + timedelta(days=2))
-    assert await timers_fire(booking) == 0
+    await timers_fire(booking)
+    assert await said(booking, "sheet_overdue") == []
     it_is(later[0][0])
     await scan(booking, alice)
     it_is(later[1][1] + timedelta(hours=48))

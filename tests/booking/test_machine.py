@@ -20,7 +20,7 @@ from services.booking.moves.domain import Move, ask, confirm, silence
 from services.booking.pending.domain import is_open
 from services.booking.places.domain import changed, opened
 from services.booking.queue import domain as queue
-from services.booking.queue.domain import Moment, Waiting
+from services.booking.queue.domain import Moment
 from services.booking.seats.domain import (
     AlreadyBooked,
     BookingClosed,
@@ -56,6 +56,7 @@ from shared.contracts.groups import (
 )
 from shared.errors import Refused
 from tests.booking.given import STARTS_AT, a_session, catalog_says, is_holiday, milestones_of
+from tests.booking.machine_rows import Rows, turn
 
 AGENTS = [uuid4() for _ in range(6)]
 MANAGER = uuid4()
@@ -63,7 +64,7 @@ capacities = st.integers(1, 5)
 kinds = st.sampled_from([ActivityType.INNOVATION_THURSDAY, ActivityType.TRAINING, ActivityType.LABTOUR])
 
 
-class Seats(RuleBasedStateMachine):
+class Seats(Rows, RuleBasedStateMachine):
     """The session under test and the rows that a store would keep, as plain as they can be."""
 
     places = Bundle("places")
@@ -346,7 +347,7 @@ class Seats(RuleBasedStateMachine):
         for seated in self._held():
             for row in self._queue():
                 was_waiting = row.session_sequence < self.given[seated.booking_id]
-                assert not was_waiting or _turn(seated) < _turn(row)  # W1
+                assert not was_waiting or turn(seated) < turn(row)  # W1
 
     @invariant()
     def no_seat_stays_free_while_someone_waits(self) -> None:
@@ -382,37 +383,8 @@ class Seats(RuleBasedStateMachine):
     def _over(self) -> bool:
         return self.session.status == "cancelled" or self.now >= self.session.starts_at
 
-    def _active(self) -> list[Booking]:
-        return [row for row in self.rows.values() if row.state in ACTIVE_STATES]
-
-    def _held(self) -> list[Booking]:
-        return [row for row in self._active() if row.state is BookingState.CONFIRMED or is_offered(row)]
-
-    def _pending(self, kind: PendingKind | None = None) -> list[Booking]:
-        return [row for row in self._active() if is_open(row, kind)]
-
     def _ask_first(self, fact: FactT) -> FactT | BookingApprovalRequested:
         return ask_first(self.session, fact, MANAGER, self.now, is_holiday)
-
-    def _queue(self) -> list[Booking]:
-        return sorted((row for row in self._active() if row.state is BookingState.WAITING and not is_offered(row)), key=_turn)
-
-    def _offered(self) -> list[Booking]:
-        return [row for row in self._active() if is_offered(row)]
-
-    def _active_groups(self) -> list[GroupBooking]:
-        return [group for group in self.groups.values() if group.state in ACTIVE_GROUP_STATES]
-
-    def _awaiting(self) -> list[GroupBooking]:
-        return [group for group in self._active_groups() if group.seats_awaited]
-
-    def _line(self) -> list[Waiting]:
-        return [*queue.in_turn(self._queue(), self._awaiting())]
-
-    def _free_for_newcomers(self) -> int:
-        """B2: what is free, and with a queue only what its groups passed on."""
-        free = max(0, self.session.capacity - self.session.held)
-        return min(free, self.session.passed) if self._line() else free
 
     def _catalog(self, *, capacity: int, status: str | None = None) -> SessionState:
         version = self.session.catalog_version + 1
@@ -459,10 +431,6 @@ class Seats(RuleBasedStateMachine):
         if isinstance(fact, BookingApprovalRequested | BookingConfirmed | SeatOfferMade | WaitlistPromoted):
             self.given.setdefault(fact.booking_id, fact.session_sequence)
         self.rows[fact.booking_id] = changed(known, cast("Change", fact)) if known else opened(cast("Opening", fact), 0)
-
-
-def _turn(place: Booking) -> tuple[bool, int]:
-    return not place.priority, place.session_sequence
 
 
 Seats.TestCase.settings = settings(max_examples=500, stateful_step_count=50, deadline=None)

@@ -69,6 +69,14 @@ def test_every_mail_about_a_booking_is_dropped_as_soon_as_it_is_no_longer_true()
         (MailKind.SESSION_MOVED, BookingState.WAITING),
         (MailKind.REMINDER, BookingState.CONFIRMED),
         (MailKind.JOINING_INSTRUCTIONS, BookingState.CONFIRMED),
+        (MailKind.APPROVAL_REQUESTED, BookingState.CONFIRMED),
+        (MailKind.APPROVAL_ASKED, BookingState.CONFIRMED),
+        (MailKind.APPROVAL_GIVEN, BookingState.CONFIRMED),
+        (MailKind.APPROVAL_LAPSED, BookingState.CANCELLED_BY_LAB),
+        (MailKind.APPROVAL_REFUSED, BookingState.CANCELLED_BY_LAB),
+        (MailKind.SEAT_RELEASED, BookingState.CANCELLED_BY_LAB),
+        (MailKind.SEAT_TO_RECONFIRM, BookingState.CONFIRMED),
+        (MailKind.MOVED_URGENT, BookingState.CONFIRMED),
     }
 
 

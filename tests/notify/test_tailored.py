@@ -143,6 +143,27 @@ def test_a_mail_that_waited_is_not_sent_when_things_have_moved_on() -> None:
     assert reason_to_drop(MailKind.TAILORED_RECEIVED, a_request(RequestState.DECLINED), None) is None
 
 
+DATES = ("proposals_expire_at", "answer_due_at", "proposals_expire_at answer_due_at")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MailKind if kind.startswith(("tailored", "host"))])
+@pytest.mark.parametrize("state", RequestState)
+@pytest.mark.parametrize(
+    "dated", [{"proposals_expire_at": None}, {"answer_due_at": None}, {"proposals_expire_at": None, "answer_due_at": None}]
+)
+def test_G5_whatever_became_of_a_request_its_mail_is_dropped_or_can_be_written(
+    kind: MailKind, state: RequestState, dated: dict[str, None]
+) -> None:
+    if (state, "answer_due_at" in dated) in {(RequestState.SUBMITTED, True), (RequestState.FRAMING, True)}:
+        return  # it is always the lab's turn then, by a date
+    asked = a_proposal()
+    request = a_request(state, asked, **dated)
+    if reason_to_drop(kind, request, asked.proposal_id) is None:
+        assert about_tailored_request(
+            WRITER, kind=kind, mail_id=MAIL_ID, request=request, proposal_id=asked.proposal_id, contact=a_contact(AGENT), now=NOW
+        )["subject"]
+
+
 # --- the words -----------------------------------------------------------------------------------------------------------------------
 
 MAILS = [kind for kind in MailKind if kind.value.startswith(("tailored_", "host_"))]

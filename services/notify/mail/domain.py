@@ -166,7 +166,6 @@ ATTENDANCE = (
 """About who came to a session: they leave whatever else is said of it, and change no calendar."""
 
 _CANCELLED_BY_AGENT = frozenset({BookingState.CANCELLED_BY_AGENT, BookingState.LATE_CANCELLED})
-
 # States in which a booking still is what the mail says.
 _STILL_TRUE: dict[MailKind, frozenset[BookingState | GroupState]] = {
     MailKind.BOOKING_CONFIRMED: frozenset({BookingState.CONFIRMED}),

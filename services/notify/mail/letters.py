@@ -153,6 +153,7 @@ def _environment(*, html: bool) -> Environment:
     )
     environment.filters["paragraphs"] = _paragraphs
     environment.filters["wrapped"] = _wrapped
+    environment.filters["beside"] = _beside
     environment.filters["day"] = dates.long_day
     environment.filters["plain_day"] = dates.plain_day
     environment.filters["moment"] = dates.said
@@ -172,3 +173,9 @@ def _paragraphs(text: str) -> Markup:
 
 def _wrapped(text: str) -> str:
     return "\n\n".join(textwrap.fill(block, 76, break_long_words=False, break_on_hyphens=False) for block in _blocks(text))
+
+
+def _beside(words: str, label: str = "") -> str:
+    """Lines of a text beside their label, in a column of their own."""
+    column = " " * 12
+    return textwrap.fill(words, 76, initial_indent=f"{label:<12}", subsequent_indent=column, break_long_words=False, break_on_hyphens=False)

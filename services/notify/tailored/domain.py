@@ -74,6 +74,9 @@ def mails_for(event: TailoredRequestEvent) -> Iterator[Told]:
         yield Told(MailKind.HOST_RELEASED, host.host_contact_id, host.proposal_id)
 
 
+# A request may be proposed and have no date that is open, once a host withdrew (G5).
+_OF_OPEN_DATES = (MailKind.TAILORED_PROPOSED, MailKind.TAILORED_CONFIRMED, MailKind.HOST_ASKED)
+
 _TRUE_WHILE: dict[MailKind, frozenset[RequestState]] = {
     MailKind.TAILORED_TO_ANSWER: frozenset({RequestState.SUBMITTED}),
     MailKind.TAILORED_FRAMED: frozenset({RequestState.FRAMING}),
@@ -90,6 +93,8 @@ def reason_to_drop(kind: MailKind, request: TailoredRequest, proposal_id: UUID |
     """Why a mail has nothing to say any more, or None when it has."""
     if kind in _TRUE_WHILE and request.state not in _TRUE_WHILE[kind]:
         return f"the request is {request.state} by now"
+    if kind in _OF_OPEN_DATES and request.proposals_expire_at is None:
+        return "no date is open by now"
     if kind is MailKind.HOST_ASKED:
         proposal = request.proposal(proposal_id)
         if proposal is None or proposal.state is not ProposalState.ASKED:
