@@ -21,7 +21,7 @@ NATS_USERS = (*SERVICES, OPERATOR, TOPOLOGY, SYSTEM)
 
 MAY_ASK: Mapping[str, tuple[str, ...]] = {
     "gateway": ("rpc.>",),
-    "notify": ("rpc.gateway.get_contact.v1", "rpc.booking.get_tailored_request.v1"),
+    "notify": ("rpc.gateway.get_contact.v1", "rpc.booking.get_tailored_request.v1", "rpc.booking.get_availability.v1"),
     OPERATOR: ("rpc.>", "$SRV.>"),
 }
 """Subjects of the requests that each user may send; whoever is not here asks nobody."""

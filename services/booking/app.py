@@ -6,6 +6,7 @@ from services.booking.framing import handlers as framing
 from services.booking.groups import handlers as groups
 from services.booking.moves import handlers as moves
 from services.booking.pending import handlers as pending
+from services.booking.quorum import handlers as quorum
 from services.booking.requests import handlers as tailored
 from services.booking.seats import handlers as seats
 from services.booking.strikes import handlers as strikes
@@ -21,6 +22,7 @@ def main() -> None:
             groups.requests,
             approval.requests,
             moves.requests,
+            quorum.requests,
             tailored.requests,
             framing.requests,
             attendance.requests,
@@ -28,7 +30,7 @@ def main() -> None:
             strikes.requests,
         ],
         events=[seats.events, tailored.events, attendance.events, strikes.events],
-        timers=[seats.timers, groups.timers, pending.timers, tailored.timers, attendance.timers, strikes.timers],
+        timers=[seats.timers, groups.timers, pending.timers, quorum.timers, tailored.timers, attendance.timers, strikes.timers],
         background=[seats.announce_availability, audit.watch_invariants],
     )
     run(service, Settings(service="booking"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.catalog.activities import handlers as activities
 from services.catalog.agreements import handlers as agreements
 from services.catalog.changes import handlers as changes
+from services.catalog.quorum import handlers as quorum
 from services.catalog.series import handlers as series
 from shared.service import Service, run
 from shared.settings import Settings
@@ -12,7 +13,9 @@ from shared.settings import Settings
 
 def main() -> None:
     service = Service(
-        "catalog", requests=[activities.requests, series.requests, changes.requests], events=[changes.events, agreements.events]
+        "catalog",
+        requests=[activities.requests, series.requests, changes.requests],
+        events=[changes.events, agreements.events, quorum.events],
     )
     run(service, Settings(service="catalog"))
 

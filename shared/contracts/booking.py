@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from shared.contracts.messages import Event, Message, Request
+from shared.contracts.quorum import Quorum
 
 
 class BookingState(StrEnum):
@@ -245,6 +246,8 @@ class SessionAvailabilityChanged(Event):
     """Seats taken, whatever holds them (B1)."""
     waiting: int
     """Agents in the queue."""
+    quorum: Quorum | None = None
+    """None where nothing is decided by a number of seats (M3)."""
 
 
 # --- requests ------------------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from services.booking.deadlines.domain import Milestones
 from services.booking.groups import handlers as groups
 from services.booking.moves import handlers as moves
 from services.booking.pending import handlers as pending
+from services.booking.quorum import handlers as quorum_day
 from services.booking.seats import handlers, queries
 from services.booking.seats.domain import Session
 from shared import clock
@@ -161,6 +162,7 @@ def catalog_says(
     private: bool = False,
     needs_approval: bool = False,
     city: str | None = None,
+    quorum: int | None = None,
 ) -> SessionScheduled | SessionRescheduled | SessionCancelled:
     """The event of catalog that this version of a session would come with."""
     start = starts_at or in_days(30)
@@ -183,6 +185,7 @@ def catalog_says(
         venue=a_venue(city) if city else None,
         periods=periods,
         capacity=capacity,
+        quorum=quorum,
         status=status,  # pyright: ignore[reportArgumentType] - one of the two
         cancellation_reason="intervenant souffrant" if status == "cancelled" else None,
     )
@@ -215,10 +218,11 @@ async def given_session(
     activity_id: UUID | None = None,
     private: bool = False,
     needs_approval: bool = False,
+    quorum: int | None = None,
 ) -> UUID:
     session_id = uuid7()
     about: Any = {"starts_at": starts_at, "activity_type": kind, "closes_at": closes_at, "activity_id": activity_id, "private": private}
-    about |= {"needs_approval": needs_approval}
+    about |= {"needs_approval": needs_approval, "quorum": quorum}
     await hear(database, catalog_says(session_id, capacity=capacity, **about))
     return session_id
 
@@ -297,7 +301,7 @@ def manager(booking: Booking) -> Caller:
 
 async def timers_fire(database: Database) -> int:
     """Fire whatever is due by the shifted clock; how many were."""
-    poller, fired = TimerPoller(database, [handlers.timers, groups.timers, pending.timers]), 0
+    poller, fired = TimerPoller(database, [handlers.timers, groups.timers, pending.timers, quorum_day.timers]), 0
     while await poller.fire_next():
         fired += 1
     return fired

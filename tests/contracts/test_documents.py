@@ -38,6 +38,7 @@ HOMES = {
         "framing",
         "approval",
         "moves",
+        "quorum",
     ),
     "notify": ("notify", "reminders", "preferences", "feeds", "bounces", "webhooks"),
 }

@@ -19,12 +19,13 @@ from werkzeug.serving import make_server
 
 from deploy.agents import Agent, read_agents
 from deploy.child import free_port
-from services.booking.app import approval, framing, groups, moves, seats
+from services.booking.app import approval, framing, groups, moves, quorum, seats
 from services.booking.app import tailored as requests
 from services.booking.attendance import handlers as attendance
 from services.booking.certificates import handlers as certificates
 from services.booking.strikes import handlers as strikes
 from services.catalog.activities import handlers as activities
+from services.catalog.quorum import handlers as catalog_quorum
 from services.catalog.series import handlers as series
 from services.gateway.app import SERVICE as GATEWAY
 from services.gateway.settings import GatewaySettings
@@ -58,13 +59,14 @@ LAB = next(agent for agent in OTHERS if "operator" in agent.roles)
 COACH = next(agent for agent in OTHERS if "coach" in agent.roles)
 
 NEIGHBOURS = {
-    "catalog": Service("catalog", requests=[activities.requests, series.requests]),
+    "catalog": Service("catalog", requests=[activities.requests, series.requests], events=[catalog_quorum.events]),
     "booking": Service(
         "booking",
         requests=[
             seats.requests,
             approval.requests,
             moves.requests,
+            quorum.requests,
             groups.requests,
             attendance.requests,
             certificates.requests,

@@ -23,6 +23,7 @@ from services.booking.priority import store as priority
 from services.booking.priority.store import Token
 from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment
+from services.booking.quorum.planning import plan_decision
 from services.booking.seats import queries, store
 from services.booking.seats.deciding import OFFER_EXPIRES, acts_for, lock_place, record, serve_queue, set_timers, settle
 from services.booking.seats.domain import BookingUnknown, Change, Fact, Session, SessionNotReady
@@ -190,9 +191,9 @@ async def get_availability(request: GetAvailability, _: Caller, database: Databa
 async def follow_session(received: Received[SessionScheduled | SessionRescheduled | SessionCancelled], tx: AsyncConnection) -> None:
     """Dates and seats as catalog says them.
 
-    Whoever has a seat is asked whether they still come to a session that moved (M1). More seats serve the queue at once (B8). A session
-    brought forward holds no seat past its new cut-off (W4). A cancelled one ends every place, those accepted since catalog cancelled it
-    included (E2), and leaves each agent a priority token (W7).
+    Whoever has a seat is asked whether they still come to a session that moved (M1), and its quorum is decided on another day (M3). More
+    seats serve the queue at once (B8). A session brought forward holds no seat past its new cut-off (W4). A cancelled one ends every
+    place, those accepted since catalog cancelled it included (E2), and leaves each agent a priority token (W7).
     An effect, not a projection: it decides and tells. `Session.follow` is what ignores old versions.
     """
     catalog = received.event.session
@@ -203,6 +204,7 @@ async def follow_session(received: Received[SessionScheduled | SessionReschedule
     await store.take_over(tx, session, catalog)
 
     now = clock.now()
+    await plan_decision(tx, session, catalog, now)
     asked = await ask_who_still_comes(tx, session, received.event, now)
     if catalog.status == "cancelled":
         facts = await _close(tx, session, catalog, now)

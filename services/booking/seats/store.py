@@ -25,6 +25,7 @@ from services.booking.seats.queries import booking_of
 from shared.contracts.approval import BookingApprovalRequested
 from shared.contracts.booking import Booking, SeatOfferMade, SessionAvailabilityChanged, WaitlistJoined, WaitlistPromoted
 from shared.contracts.catalog import SessionState
+from shared.contracts.quorum import Quorum
 from shared.database import fetch
 
 # A session that the release before wrote has no dates of B6 and W4 yet: it is open, and offers seats, until it starts.
@@ -165,8 +166,10 @@ _ANNOUNCE = text(
     update announcement
     set version = announcement.version + 1, session_sequence = session.sequence, announced_at = clock_timestamp()
     from due join session using (session_id)
+    left join session_quorum quorum on quorum.session_id = due.session_id and quorum.state <> 'none'
     where announcement.session_id = due.session_id
-    returning announcement.session_id, announcement.version, announcement.session_sequence, session.capacity, session.held, session.waiting
+    returning announcement.session_id, announcement.version, announcement.session_sequence, session.capacity, session.held, session.waiting,
+              quorum.needed, quorum.decides_at, quorum.state as quorum_state
     """
 )
 
@@ -293,6 +296,7 @@ async def announce(tx: AsyncConnection, most: int) -> list[SessionAvailabilityCh
             capacity=row.capacity,
             held=row.held,
             waiting=row.waiting,
+            quorum=Quorum(needed=row.needed, decides_at=row.decides_at, state=row.quorum_state) if row.quorum_state else None,
         )
         for row in await tx.execute(_ANNOUNCE, {"most": most})
     ]

@@ -13,6 +13,7 @@ from services.gateway.programme.domain import ListedSession
 from shared.contracts.booking import Booking
 from shared.contracts.catalog import ActivityType, DeliveryMode, Period, VenueSheet
 from shared.contracts.gateway import Role
+from shared.contracts.quorum import Quorum
 
 A_SESSION = "0192f3c4-5b6a-7c8d-9e0f-a1b2c3d4e5f6"
 AN_AGENT = "0192f3c4-0000-7000-8000-000000000001"
@@ -51,6 +52,7 @@ _SESSION: dict[str, Any] = {
     "status": "scheduled",
     "cancellation_reason": None,
     "availability": {"capacity": 12, "seats_left": 3, "waiting": 0, "words": "3 places restantes"},
+    "quorum": {"needed": 6, "decides_at": "2027-03-11T08:00:00Z", "state": "open"},
     "version": 1,
 }
 _BOOKING: dict[str, Any] = {
@@ -97,6 +99,10 @@ class SessionItem(BaseModel):
     cancellation_reason: str | None
     needs_approval: bool = Field(default=False, description="Whether the line manager has to agree; book with `line_manager_email`.")
     availability: Seats
+    quorum: Quorum | None = Field(
+        default=None,
+        description="Seats that must be taken at `decides_at`, or the session is cancelled; null where nothing is decided so.",
+    )
     version: int
 
     @classmethod
@@ -120,6 +126,7 @@ class SessionItem(BaseModel):
             cancellation_reason=session.cancellation_reason,
             needs_approval=session.needs_approval,
             availability=seats,
+            quorum=listed.quorum,
             version=session.version,
         )
 

@@ -105,6 +105,8 @@ STATUS = {
     "host_not_confirmed": 409,
     "framing_note_unknown": 404,
     "framing_note_conflict": 409,
+    "quorum_unknown": 404,
+    "quorum_already_decided": 409,
     "reconfirmation_unknown": 404,
     "reconfirmation_answered": 409,
     "reconfirmation_expired": 410,

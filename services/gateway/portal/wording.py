@@ -13,6 +13,7 @@ from shared.contracts.booking import AttendanceOutcome, Availability, Booking, B
 from shared.contracts.catalog import DeliveryMode, LocalPeriod, Period
 from shared.contracts.groups import GroupBooking, GroupState
 from shared.contracts.projects import ApplicationState, EngagementState, EntryKind, Outcome
+from shared.contracts.quorum import Quorum, QuorumState
 
 DAYS = ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche")
 MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre")
@@ -222,6 +223,18 @@ def not_open(seats: Availability, now: datetime) -> str | None:
     if seats.closes_at is not None and now >= seats.closes_at:
         return f"Les inscriptions sont closes depuis le {instant(seats.closes_at)}."
     return None
+
+
+def quorum(of: Quorum) -> str:
+    """Whether the session takes place, as far as one can know (M3)."""
+    match of.state:
+        case QuorumState.OPEN:
+            people = f"{of.needed} personnes sont inscrites" if of.needed > 1 else "une personne est inscrite"
+            return f"Cette séance aura lieu si au moins {people} le {instant(of.decides_at)}."
+        case QuorumState.MISSED:
+            return "Trop peu de personnes se sont inscrites : cette séance va être annulée."
+        case _:
+            return "Cette séance aura bien lieu."
 
 
 def rank_again(rank: int) -> str:

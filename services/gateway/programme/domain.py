@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.contracts.catalog import ActivityType, SessionState
+from shared.contracts.quorum import Quorum
 from shared.errors import Refused
 
 SMALL_WORDS = frozenset(
@@ -39,6 +40,7 @@ class ListedSession:
     description: str = ""
     held: int = 0
     waiting: int = 0
+    quorum: Quorum | None = None
 
     @property
     def session_id(self) -> UUID:

@@ -16,6 +16,7 @@ from services.gateway.programme.domain import CursorInvalid, ListedSession, sear
 from shared import clock
 from shared.bus import Bus, Caller
 from shared.contracts.catalog import ActivityType, DeliveryMode, GetSession, SessionState
+from shared.contracts.quorum import Quorum
 
 ANYBODY = Caller("gateway")
 NEAR = 0.5  # of the trigrams of a word: « innovatoin », « facilitaton », but not « formation » for « information »
@@ -67,7 +68,7 @@ _JOINED = """
     left join programme_activity using (activity_id)
     left join programme_availability using (session_id)
 """
-_COLUMNS = "state, coalesce(description, '') as description, coalesce(held, 0) as held, coalesce(waiting, 0) as waiting"
+_COLUMNS = "state, coalesce(description, '') as description, coalesce(held, 0) as held, coalesce(waiting, 0) as waiting, quorum"
 _FREE = "(status = 'scheduled' and coalesce(waiting, 0) = 0 and capacity > coalesce(held, 0))"
 _TEXT = "(programme_session.search || ' ' || coalesce(programme_activity.search, ''))"
 # All words as they are written, parts of words included; or all of them by their French stems.
@@ -191,7 +192,8 @@ def _values(filters: Filters) -> dict[str, Any]:
 
 def _listed(row: Row[Any]) -> ListedSession:
     session = SessionState.model_validate(row.state, strict=False)
-    return ListedSession(session=session, description=row.description, held=row.held, waiting=row.waiting)
+    quorum = Quorum.model_validate(row.quorum, strict=False) if row.quorum else None
+    return ListedSession(session=session, description=row.description, held=row.held, waiting=row.waiting, quorum=quorum)
 
 
 def write_cursor(last: SessionState) -> str:

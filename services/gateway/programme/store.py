@@ -32,11 +32,12 @@ _SESSION = text(
 )
 _AVAILABILITY = text(
     """
-    insert into programme_availability (session_id, held, waiting)
-    select session_id, held, waiting
-    from unnest(cast(:session_ids as uuid[]), cast(:held as int[]), cast(:waiting as int[])) as counters(session_id, held, waiting)
+    insert into programme_availability (session_id, held, waiting, quorum)
+    select session_id, held, waiting, cast(quorum as jsonb)
+    from unnest(cast(:session_ids as uuid[]), cast(:held as int[]), cast(:waiting as int[]), cast(:quorums as text[]))
+         as counters(session_id, held, waiting, quorum)
     order by session_id
-    on conflict (session_id) do update set held = excluded.held, waiting = excluded.waiting
+    on conflict (session_id) do update set held = excluded.held, waiting = excluded.waiting, quorum = excluded.quorum
     """
 )
 
@@ -72,5 +73,6 @@ async def put_availability(tx: AsyncConnection, counters: Sequence[SessionAvaila
             "session_ids": [each.session_id for each in counters],
             "held": [each.held for each in counters],
             "waiting": [each.waiting for each in counters],
+            "quorums": [each.quorum and each.quorum.model_dump_json() for each in counters],
         },
     )

@@ -84,8 +84,12 @@ def about_session(
     contact: Contact,
     now: datetime,
     applicant: str = "",
+    alternatives: Sequence[SessionState] = (),
 ) -> EmailMessage:
-    """A mail about a booking, with the calendar entries it changes. How to join is told to who has a seat, and to nobody else."""
+    """A mail about a booking, with the calendar entries it changes. How to join is told to who has a seat, and to nobody else.
+
+    `alternatives` are what else there is, where the session was cancelled.
+    """
     session, links = known.session, writer.links
     dates = [period for period in session.periods if known.reminded_of is None or period.starts_at >= known.reminded_of]
     words: dict[str, Any] = {
@@ -104,6 +108,8 @@ def about_session(
         "answers": _answers(links, booking_id, contact.agent_id, details, session),
     }
     words |= {name: datetime.fromisoformat(details[name]) for name in ("deadline", "priority_until") if name in details}
+    if alternatives:
+        words["cards"] = [Card(Appointment.of(other), links.session(other.session_id)) for other in alternatives]
     if kind in MOVES and known.before is not None:
         words |= _change(known.before, known)
     message = _message(writer, kind, words, mail_id, contact, now)

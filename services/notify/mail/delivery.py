@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -14,6 +14,7 @@ from prometheus_client import Counter, Histogram
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify import rounds
+from services.notify.alternatives.finding import alternatives
 from services.notify.bounces import store as bounces
 from services.notify.calendars import entries as calendar_entries
 from services.notify.calendars.entries import Entry
@@ -43,6 +44,7 @@ from services.notify.tailored import domain as tailored
 from services.notify.tailored.domain import LAB
 from shared import clock, outbox, telemetry
 from shared.bus import Bus, Caller
+from shared.contracts.catalog import SessionState
 from shared.contracts.gateway import Contact, GetContact
 from shared.contracts.messages import Message, Request
 from shared.contracts.notify import DeliveryBounced
@@ -112,7 +114,7 @@ class Delivery:
                 return await self._prepare_tailored(mail, request, contact) if request else None
             if (applicant := await self._applicant(mail)) is None:
                 return None
-            return await self._prepare(mail, contact, applicant)
+            return await self._prepare(mail, contact, applicant, await alternatives(self.database, self.bus, mail))
         except NoServer as error:
             await self._defer(mail, error, longest=5, before_sending=True)
         except Unsendable as error:
@@ -181,7 +183,7 @@ class Delivery:
                 return None
         return Ready(message, Envelope(self.writer.sender, compose.recipient(contact).addr_spec))
 
-    async def _prepare(self, mail: Mail, contact: Contact, applicant: str) -> Ready | None:
+    async def _prepare(self, mail: Mail, contact: Contact, applicant: str, others: Sequence[SessionState]) -> Ready | None:
         """Look again at what is true now, and commit that this mail is leaving. None when it is not."""
         async with self.database.engine.begin() as tx:
             known = None
@@ -197,12 +199,14 @@ class Delivery:
             version = known.session.version if known and settles_the_dates(mail.kind) else None
             if not await claims.start(tx, mail, session_version=version, message_id=self.writer.message_id(mail.id)):
                 return None
-            message = await self._compose(tx, mail, known, contact, applicant)
+            message = await self._compose(tx, mail, known, contact, applicant, others)
             if message is None:
                 return await _drop(tx, mail, "nothing is left to tell")
         return Ready(message, Envelope(self.writer.sender, compose.recipient(contact).addr_spec))
 
-    async def _compose(self, tx: AsyncConnection, mail: Mail, known: Known | None, contact: Contact, applicant: str) -> EmailMessage | None:
+    async def _compose(
+        self, tx: AsyncConnection, mail: Mail, known: Known | None, contact: Contact, applicant: str, others: Sequence[SessionState]
+    ) -> EmailMessage | None:
         """None when nothing is left to tell."""
         now = datetime.now(UTC)  # real time, whatever the demonstration's clock says
         if mail.kind in ATTENDANCE and mail.session_id is not None:
@@ -228,6 +232,7 @@ class Delivery:
             joining=await reminders.instructions(tx, known.session),
             contact=contact,
             applicant=applicant,
+            alternatives=others,
             now=now,
         )
 
