@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify.mail import handlers, sender
 from services.notify.settings import NotifySettings
+from services.notify.webhooks import handlers as webhooks
+from services.notify.webhooks.sender import send_webhooks
 from shared.consumers import Consumers, Inlet, Received
 from shared.contracts.booking import BookingCancelled, BookingConfirmed, BookingEvent, WaitlistJoined, WaitlistLeft, WaitlistPromoted
 from shared.errors import Refused
@@ -89,5 +91,10 @@ def main() -> None:
         defaults = Inlet.__init__.__kwdefaults__
         assert defaults is not None
         defaults["patience"] = float(patience)
-    service = Service("notify", requests=[handlers.requests], events=[handlers.events, events], background=[sender.send_mails])
+    service = Service(
+        "notify",
+        requests=[handlers.requests],
+        events=[handlers.events, webhooks.events, events],
+        background=[sender.send_mails, send_webhooks],
+    )
     run(service, NotifySettings())
