@@ -14,7 +14,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from deploy.contracts.house import every_refusal
-from services.gateway.api import attendance, bookings, certificates, feeds, groups, notices, openapi, programme, tailored
+from services.gateway.api import attendance, bookings, certificates, feeds, groups, notices, openapi, programme, quorum, tailored
 from services.gateway.api.models import BookingItem, Bookings, Me, SessionItem, SessionPage
 from tests.gateway.conftest import ALICE, House, add_session
 
@@ -62,6 +62,7 @@ async def test_it_lists_every_operation_that_is_served(document: dict[str, Any])
             tailored.router,
             notices.router,
             feeds.router,
+            quorum.router,
         )
         for route in router.routes
         if isinstance(route, APIRoute)

@@ -183,10 +183,13 @@ def test_strangers_of_yesterday_are_forgotten(monkeypatch: pytest.MonkeyPatch) -
 async def test_too_many_requests_are_told_when_to_come_back(house: House) -> None:
     await house.register(ALICE)
     script = await house.script(ALICE)
-    statuses = [(await script.get("/api/v1/me")).status_code for _ in range(house.settings.requests_per_minute)]
+    limit = house.settings.requests_per_minute
 
-    refused = await script.get("/api/v1/me")
+    answers = [await script.get("/api/v1/me") for _ in range(limit)]
+    while answers[-1].status_code == 200 and len(answers) < 2 * limit:  # the end of a minute may lie between them, and leave room
+        answers.append(await script.get("/api/v1/me"))
 
-    assert set(statuses) == {200}
+    *served, refused = answers
+    assert {answer.status_code for answer in served} == {200}
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
     assert int(refused.headers["retry-after"]) == refused.json()["retry_after"] >= 1
