@@ -44,6 +44,8 @@ AS_BEFORE = frozenset(
     }
 )  # fmt: skip
 
+BY_RULE = frozenset({"overlap", "fair_use_limit"})
+
 
 @dataclass
 class LoadReport:
@@ -55,6 +57,8 @@ class LoadReport:
     """How many were answered that things have moved on since an earlier run."""
     skipped: list[str] = field(default_factory=list[str])
     """Dates of a series that are not held, with catalog's reason."""
+    turned_away: list[str] = field(default_factory=list[str])
+    """Bookings that the files want refused, with the rule's code."""
     refused: list[RefusedEntry] = field(default_factory=list[RefusedEntry])
     seconds: float = 0.0
 
@@ -117,6 +121,7 @@ class _Loading:
         lists = await asyncio.gather(*(self._ask("bookings", ListBookings(agent_id=agent), key=False) for agent in agents))
         known = {(booking.session_id, booking.agent_id) for each in lists if each for booking in each.bookings}
         await self._all("bookings", [self._book(session, known) for session in sessions])
+        await asyncio.gather(*(self._turn_away(session) for activity in plan.activities for session in activity.sessions))
 
     async def projects(self, plan: Plan) -> None:
         await self._all("projects", [self._project(project) for project in plan.projects])
@@ -195,6 +200,19 @@ class _Loading:
             known = await self._ask(session.entry, ListGroups(contact_agent_id=group.contact_agent_id), key=False)
             if known and group.session_id not in {each.session_id for each in known.groups}:
                 await self._ask(session.entry, group)
+
+    async def _turn_away(self, session: PlannedSession) -> None:
+        """Who has a seat elsewhere at the same hours, or enough of them, is refused here as anywhere (B5, B10)."""
+        for agent_id in session.turned_away if session.session_id in self._scheduled else ():
+            try:
+                await self._patiently(BookSeat(session_id=session.session_id, agent_id=agent_id), OPERATOR, moved=False)
+            except Refused as refusal:
+                if refusal.code in BY_RULE:
+                    self._report.turned_away.append(f"{session.entry}: {refusal.code}")
+                else:
+                    self._report.refused.append(RefusedEntry(session.entry, refusal.code, refusal.title, "turned_away"))
+            else:
+                self._report.refused.append(RefusedEntry(session.entry, DATA_FILE_INVALID, "an agent was to be refused", "turned_away"))
 
     async def _project(self, project: PlannedProject) -> None:
         """The lead applies, the committee decides, lead and coach write: each in their own name."""

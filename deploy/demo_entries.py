@@ -132,6 +132,7 @@ class SessionEntry(Entry):
     cancelled: str | None = None
     booked_by: Subs = []
     groups: list[GroupEntry] = []
+    turned_away: Subs = []
 
 
 class ActivityEntry(Entry):

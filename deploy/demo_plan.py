@@ -44,6 +44,7 @@ class PlannedSession:
     cancel: CancelSession | None
     booked_by: tuple[UUID, ...]
     groups: tuple[BookGroup, ...]
+    turned_away: tuple[UUID, ...]
 
     @property
     def session_id(self) -> UUID:
@@ -219,8 +220,9 @@ class Reader:
         if session.slug in self._sessions:
             raise WrongField("slug", "another activity has a session of this name")
         self._sessions.add(session.slug)
-        for sub in session.booked_by:
-            self._tables.must_exist("agents", "booked_by", sub)
+        for name in ("booked_by", "turned_away"):
+            for sub in getattr(session, name):
+                self._tables.must_exist("agents", name, sub)
         for group in session.groups:
             self._tables.must_exist("agents", "groups", group.contact)
         session_id = demo_id("session", session.slug)
@@ -243,7 +245,8 @@ class Reader:
             BookGroup(session_id=session_id, contact_agent_id=agent_id(one.contact), seats_needed=one.seats, choice=one.choice)
             for one in session.groups
         )
-        return PlannedSession(entry, schedule, move, cancel, tuple(agent_id(sub) for sub in session.booked_by), groups)
+        booked_by, turned_away = (tuple(agent_id(sub) for sub in subs) for subs in (session.booked_by, session.turned_away))
+        return PlannedSession(entry, schedule, move, cancel, booked_by, groups, turned_away)
 
     def _project(self, entry: str, project: ProjectEntry) -> PlannedProject:
         self._tables.must_exist("agents", "lead", project.lead)

@@ -1,17 +1,20 @@
 from services.booking.approval import handlers as approval
 from services.booking.attendance import handlers as attendance
 from services.booking.audit import handlers as audit
+from services.booking.availability import handlers as availability
 from services.booking.certificates import handlers as certificates
+from services.booking.fairness import handlers as fairness
 from services.booking.framing import handlers as framing
 from services.booking.groups import handlers as groups
 from services.booking.moves import handlers as moves
+from services.booking.overbooking import handlers as overbooking
 from services.booking.pending import handlers as pending
 from services.booking.quorum import handlers as quorum
 from services.booking.requests import handlers as tailored
 from services.booking.seats import handlers as seats
+from services.booking.settings import settings
 from services.booking.strikes import handlers as strikes
 from shared.service import Service, run
-from shared.settings import Settings
 
 
 def main() -> None:
@@ -19,6 +22,9 @@ def main() -> None:
         "booking",
         requests=[
             seats.requests,
+            availability.requests,
+            overbooking.requests,
+            fairness.requests,
             groups.requests,
             approval.requests,
             moves.requests,
@@ -31,9 +37,9 @@ def main() -> None:
         ],
         events=[seats.events, tailored.events, attendance.events, strikes.events],
         timers=[seats.timers, groups.timers, pending.timers, quorum.timers, tailored.timers, attendance.timers, strikes.timers],
-        background=[seats.announce_availability, audit.watch_invariants],
+        background=[availability.announce_availability, audit.watch_invariants],
     )
-    run(service, Settings(service="booking"))
+    run(service, settings())
 
 
 if __name__ == "__main__":

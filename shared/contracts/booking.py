@@ -9,7 +9,6 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from shared.contracts.messages import Event, Message, Request
-from shared.contracts.quorum import Quorum
 
 
 class BookingState(StrEnum):
@@ -60,6 +59,15 @@ class SeatOffer(Message):
     deadline: AwareDatetime
     """The seat is held until then, exclusive; counted in working hours, and never past the offer cut-off (W2, W4)."""
     offered_at: AwareDatetime
+
+
+class Clash(Message):
+    """Another seat of the same agent, at the hours of the one that is asked for (B5)."""
+
+    booking_id: UUID
+    session_id: UUID
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
 
 
 class PendingKind(StrEnum):
@@ -124,6 +132,8 @@ class Booking(Message):
     """Opaque id of the line manager to ask; the address is in the directory (P4)."""
     booked_by: str | None = None
     """Opaque id of who booked, when it was not the agent."""
+    overlaps: tuple[Clash, ...] = ()
+    """Seats at the same hours that may be kept beside this one, since it is remote or they are; only in the reply to who books (B5)."""
 
 
 # --- events, versioned per booking ----------------------------------------------------------------------------------------------------
@@ -161,7 +171,9 @@ class BookingCancelled(BookingEvent):
     reason: str = ""
     """Why, in French for the agent; empty when the agent cancelled."""
     priority_until: AwareDatetime | None = None
-    """Until when the agent comes first in a queue of the same activity, since the lab cancelled this session (W7)."""
+    """Until when the agent comes first in a queue of the same activity, for a session or a seat that the lab took away (W7, B8)."""
+    withdrawn: bool = False
+    """True when the session stands and the lab took this seat back, since there are fewer places than seats given (B8)."""
 
 
 class WaitlistJoined(BookingEvent):
@@ -203,6 +215,8 @@ class SeatOfferMade(BookingEvent):
     """The seat is held until then, exclusive."""
     reason: str
     """In French, such as « rang 1, place libérée le 12 mars 2027 à 18 h 30 » (W5)."""
+    overlaps: tuple[Clash, ...] = ()
+    """Seats in person that the agent would exchange for this one, or keep (B5)."""
 
 
 class SeatOfferAccepted(BookingEvent):
@@ -229,27 +243,6 @@ class SeatOfferExpired(BookingEvent):
     """In French for the agent."""
 
 
-class SessionAvailabilityChanged(Event):
-    """Counters of a session, coalesced to at most one per second and session: an estimate for lists, never a promise (E7).
-
-    `version` counts these announcements; `session_sequence` tells which decision they include.
-    """
-
-    subject: ClassVar[str] = "evt.booking.session_availability_changed.v1"
-    aggregate: ClassVar[str] = "session"
-    session_id: UUID
-    session_sequence: int
-    """Number of the last decision that these counters include."""
-    capacity: int
-    """Seats that agents can book."""
-    held: int
-    """Seats taken, whatever holds them (B1)."""
-    waiting: int
-    """Agents in the queue."""
-    quorum: Quorum | None = None
-    """None where nothing is decided by a number of seats (M3)."""
-
-
 # --- requests ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -258,8 +251,9 @@ class BookSeat(Request[Booking]):
 
     Refuses `session_not_ready` (409, retryable: its dates have not arrived yet, E1), `session_started`, `session_is_cancelled`,
     `booking_not_open_yet` (with `opens_at`, B6), `booking_closed` (with `closes_at`, B6), `already_booked` (with `booking_id`, B3),
-    `line_manager_required` (the session needs an approval, B7), `not_allowed` (for another agent without the role `operator`, `lab_team` or
-    `innovation_referent`).
+    `fair_use_limit` (with `limit` and the `bookings` that count, B10), `overlap` (with its clashes, which `SwapBooking` would give back;
+    only where a seat would be had, for queues may overlap, B5), `line_manager_required` (the session needs an approval, B7), `not_allowed`
+    (for another agent without the role `operator`, `lab_team` or `innovation_referent`).
     """
 
     subject: ClassVar[str] = "rpc.booking.book_seat.v1"
@@ -284,11 +278,15 @@ class AcceptOffer(Request[Booking]):
     """Take the seat that is offered (W2).
 
     Refuses `booking_unknown` (also when it is another agent's), `offer_unknown` (none was made), `offer_expired` (410, with `session_id`
-    and `rank`, the one that joining again would give, W3), `offer_answered` (with its `state`), `session_started`, `session_is_cancelled`.
+    and `rank`, the one that joining again would give, W3), `offer_answered` (with its `state`), `session_started`, `session_is_cancelled`,
+    `fair_use_limit` (B10), `overlap` (with its clashes; ask again with one of them in `instead_of`, B5). With `instead_of`, also what
+    `CancelBooking` refuses of it.
     """
 
     subject: ClassVar[str] = "rpc.booking.accept_offer.v1"
     booking_id: UUID
+    instead_of: UUID | None = None
+    """A seat of the same agent to give back with it: both or nothing, and its queue is served (B5)."""
 
 
 class DeclineOffer(Request[Booking]):
@@ -318,25 +316,3 @@ class ListBookings(Request[BookingList]):
     subject: ClassVar[str] = "rpc.booking.list_bookings.v1"
     agent_id: UUID
     limit: Annotated[int, Field(ge=1, le=200)] = 100
-
-
-class Availability(Message):
-    session_id: UUID
-    capacity: int
-    held: int
-    waiting: int
-    opens_at: AwareDatetime | None = None
-    """When agents may book; None is always (B6)."""
-    closes_at: AwareDatetime | None = None
-    """From when newcomers are refused; the queue is served beyond (B6)."""
-
-
-class AvailabilityList(Message):
-    sessions: tuple[Availability, ...]
-
-
-class GetAvailability(Request[AvailabilityList]):
-    """Counters as they are now; sessions that booking does not know are left out."""
-
-    subject: ClassVar[str] = "rpc.booking.get_availability.v1"
-    session_ids: Annotated[tuple[UUID, ...], Field(max_length=200)]

@@ -113,12 +113,15 @@ class House:
             await bus.ask(draft, OPERATOR)
             await bus.ask(PublishActivity(activity_id=activity_id), OPERATOR)
             begins = datetime(2027, 6, 3, 14)  # noqa: DTZ001 - wall-clock time in Paris
-            periods = (LocalPeriod(local_start=begins, local_end=begins + timedelta(hours=1)),)
+            hours = [begins + timedelta(hours=turn) for turn in range(number)]  # one after the other: no agent is warned of an overlap
             for start in range(0, number, 16):
                 orders = [
-                    ScheduleSession(session_id=each, activity_id=activity_id, periods=periods, capacity=SEATS, opens_at=OPEN_SINCE)
-                    for each in sessions[start : start + 16]
-                ]
+                    ScheduleSession(
+                        session_id=each, activity_id=activity_id, capacity=SEATS, opens_at=OPEN_SINCE,
+                        periods=(LocalPeriod(local_start=hour, local_end=hour + timedelta(hours=1)),),
+                    )
+                    for each, hour in list(zip(sessions, hours, strict=True))[start : start + 16]
+                ]  # fmt: skip
                 await asyncio.gather(*(bus.ask(order, OPERATOR, timeout=30) for order in orders))
         finally:
             await bus.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 from holidays import country_holidays
 from sqlalchemy import text
 
+from services.booking.agenda.domain import Agenda, Limits, Occasion, Place
 from services.booking.approval import handlers as approval
 from services.booking.deadlines.domain import Milestones
 from services.booking.groups import handlers as groups
@@ -66,6 +68,18 @@ A_MONTH_BEFORE = STARTS_AT - timedelta(days=30)
 # --- pure -------------------------------------------------------------------------------------------------------------
 
 
+LIMITS = Limits(buffer=timedelta(minutes=30), travel=timedelta(minutes=60), fair_use=3)
+
+
+def nothing_else() -> Agenda:
+    """Of an agent who has no other place."""
+    return Agenda(LIMITS)
+
+
+def already_there(session: Session, booking_id: UUID) -> Agenda:
+    return Agenda(LIMITS, [Place(booking_id, BookingState.CONFIRMED, session.occasion)])
+
+
 def a_session(
     *,
     capacity: int = 10,
@@ -78,9 +92,11 @@ def a_session(
     cutoff: datetime | None = None,
 ) -> Session:
     milestones = milestones_of(kind, starts_at)
+    said = catalog_says(uuid4(), starts_at=starts_at, activity_type=kind).session
     return Session(
-        session_id=uuid4(),
+        session_id=said.session_id,
         series_id=uuid4(),
+        occasion=Occasion.of(said),
         starts_at=starts_at,
         milestones=replace(milestones, cancellation_cutoff=cutoff) if cutoff else milestones,
         status=status,  # pyright: ignore[reportArgumentType] - one of the two
@@ -208,6 +224,10 @@ async def hear(database: Database, event: SessionScheduled | SessionRescheduled 
         await handlers.follow_session(received, tx)
 
 
+_TURNS = itertools.count()
+"""Sessions without a date of their own stand at different hours, so that an agent may have a seat in several of them."""
+
+
 async def given_session(
     database: Database,
     *,
@@ -221,8 +241,15 @@ async def given_session(
     quorum: int | None = None,
 ) -> UUID:
     session_id = uuid7()
-    about: Any = {"starts_at": starts_at, "activity_type": kind, "closes_at": closes_at, "activity_id": activity_id, "private": private}
-    about |= {"needs_approval": needs_approval, "quorum": quorum}
+    about: Any = {
+        "starts_at": starts_at or in_days(30 + next(_TURNS) % 40 / 4),
+        "activity_type": kind,
+        "closes_at": closes_at,
+        "activity_id": activity_id,
+        "private": private,
+        "needs_approval": needs_approval,
+        "quorum": quorum,
+    }
     await hear(database, catalog_says(session_id, capacity=capacity, **about))
     return session_id
 

@@ -13,9 +13,11 @@ from typing import Any, cast
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from services.booking.seats import handlers, store
+from services.booking.availability import handlers
+from services.booking.availability import store as availability
+from services.booking.seats import store
 from shared.bus import Bus
-from shared.contracts.booking import SessionAvailabilityChanged
+from shared.contracts.availability import SessionAvailabilityChanged
 from shared.database import Database
 from shared.service import Context
 from shared.settings import Settings
@@ -24,7 +26,7 @@ from tests.booking.given import book, counters, given_session
 
 async def announce(booking: Database) -> list[SessionAvailabilityChanged]:
     async with booking.begin() as tx:
-        return await store.announce(tx, 100)
+        return await availability.announce(tx, 100)
 
 
 async def a_second_later(booking: Database) -> None:
@@ -68,7 +70,7 @@ async def test_a_replica_that_announces_keeps_no_other_waiting(booking: Database
     await given_session(booking)
 
     async with booking.begin() as first:
-        assert len(await store.announce(first, 100)) == 1
+        assert len(await availability.announce(first, 100)) == 1
         assert await asyncio.wait_for(announce(booking), 1) == []
 
 

@@ -48,6 +48,7 @@ from tests.booking.given import (
     timers_fire,
     told,
 )
+from tests.booking.group_givens import book_group, group_now, leave_part
 
 TRAINING = ActivityType.TRAINING
 CHIEF = uuid4()
@@ -171,6 +172,24 @@ async def test_B7_who_accepts_an_offer_or_is_promoted_awaits_the_approval_too(bo
     assert await told(booking, offered) == ["waitlist_joined", "seat_offer_made", "booking_approval_requested"]
     assert (question(promoted), promoted.reason) == (("pending_approval", "open"), "rang 1, place libérée le 1er mars 2027 à 9 h")
     assert await told(booking, promoted) == ["waitlist_joined", "booking_approval_requested"]
+    await nothing_is_wrong(booking)
+
+
+async def test_B7_W6_a_seat_that_a_group_passes_on_awaits_the_approval_too(booking: Database) -> None:
+    it_is(MONDAY)
+    talk = await given_session(booking, capacity=2, starts_at=STARTS_AT, private=True, needs_approval=True)
+    seat, _ = await apply(booking, talk), await approve(booking, await apply(booking, talk))
+    group, behind = await book_group(booking, talk, 2), await apply(booking, talk)
+    await cancel(booking, seat)
+    held = await group_now(booking, group)
+    assert held.holds_until is not None
+    it_is(held.holds_until)
+    await timers_fire(booking)
+
+    await leave_part(booking, group)
+
+    assert question(await now_of(booking, behind)) == ("pending_approval", "open")
+    assert await told(booking, behind) == ["waitlist_joined", "booking_approval_requested"]
     await nothing_is_wrong(booking)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID, uuid4
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
@@ -24,6 +25,7 @@ from services.booking.queue.domain import Moment
 from services.booking.seats.domain import (
     AlreadyBooked,
     BookingClosed,
+    BookingNotOpenYet,
     Change,
     Fact,
     OfferExpired,
@@ -55,7 +57,7 @@ from shared.contracts.groups import (
     GroupState,
 )
 from shared.errors import Refused
-from tests.booking.given import STARTS_AT, a_session, catalog_says, is_holiday, milestones_of
+from tests.booking.given import STARTS_AT, a_session, already_there, catalog_says, is_holiday, milestones_of, nothing_else
 from tests.booking.machine_rows import Rows, turn
 
 AGENTS = [uuid4() for _ in range(6)]
@@ -88,12 +90,17 @@ class Seats(Rows, RuleBasedStateMachine):
         free = self._free_for_newcomers()
         self.session.first_waiting = sum(row.priority for row in self._queue())  # what the store reads when a token is brought
         try:
-            fact = self.session.book(uuid4(), agent_id, already, self.now, token=token)
+            has = already_there(self.session, already) if already else nothing_else()
+            fact = self.session.book(uuid4(), agent_id, has, self.now, token=token)
         except AlreadyBooked:
             assert already is not None
             return already
         except (SessionStarted, SessionIsCancelled):
             assert self._over()
+            return uuid4()
+        except BookingNotOpenYet:
+            assert self.session.milestones.opens_at is not None
+            assert self.now < self.session.milestones.opens_at  # moved further away than six weeks (B6)
             return uuid4()
         except BookingClosed:
             assert self.now >= self.session.milestones.closes_at  # B6
@@ -192,7 +199,7 @@ class Seats(Rows, RuleBasedStateMachine):
             return
         held = self.session.held
         try:
-            fact = self.session.accept(row, self.now) if yes else self.session.decline(row, self.now)
+            fact = self.session.accept(row, nothing_else(), self.now) if yes else self.session.decline(row, self.now)
         except OfferUnknown:
             assert row.offer is None
         except OfferExpired:
@@ -398,11 +405,11 @@ class Seats(Rows, RuleBasedStateMachine):
         ).session
 
     def _serve(self) -> None:
-        self._give(queue.share(self.session, self._line(), Moment(self.now, is_holiday)))
+        self._give(queue.share(self.session, self._line(), Moment(self.now, is_holiday, agenda_of=lambda _: nothing_else())))
 
     def _pass_on(self, group_id: UUID) -> None:
         behind = [entry for entry in self._line() if entry != self.groups[group_id]]
-        self._give(queue.share_what_was_passed_on(self.session, behind, Moment(self.now, is_holiday)))
+        self._give(queue.share_what_was_passed_on(self.session, behind, Moment(self.now, is_holiday, agenda_of=lambda _: nothing_else())))
 
     def _give(self, facts: Iterator[queue.Served]) -> None:
         for fact in facts:
@@ -430,8 +437,10 @@ class Seats(Rows, RuleBasedStateMachine):
         self.facts.append(fact)
         if isinstance(fact, BookingApprovalRequested | BookingConfirmed | SeatOfferMade | WaitlistPromoted):
             self.given.setdefault(fact.booking_id, fact.session_sequence)
-        self.rows[fact.booking_id] = changed(known, cast("Change", fact)) if known else opened(cast("Opening", fact), 0)
+        self.rows[fact.booking_id] = (
+            changed(known, cast("Change", fact)) if known else opened(cast("Opening", fact), self.session, nothing_else())
+        )
 
 
 Seats.TestCase.settings = settings(max_examples=500, stateful_step_count=50, deadline=None)
-TestSeats = Seats.TestCase
+TestSeats = pytest.mark.timeout(420)(Seats.TestCase)  # a failure is made small first

@@ -37,6 +37,7 @@ from tests.booking.given import (
     catalog_says,
     is_holiday,
     milestones_of,
+    nothing_else,
     paris,
 )
 
@@ -64,7 +65,7 @@ def an_offer(session: Session, until: datetime = MONDAY_1130, state: OfferState 
 def test_W2_a_freed_seat_is_offered_or_for_a_talk_up_to_the_day_before_given(kind: ActivityType, now: datetime, fact: type) -> None:
     session = a_session(kind=kind, capacity=1, held=0, waiting=1)
 
-    assert type(session.serve(a_place(session, BookingState.WAITING), 1, "place libérée", now, is_holiday)) is fact
+    assert type(session.serve(a_place(session, BookingState.WAITING), 1, "place libérée", now, is_holiday, nothing_else())) is fact
     assert (session.held, session.waiting) == (1, 0)
 
 
@@ -72,7 +73,7 @@ def test_W2_W5_an_offer_holds_the_seat_with_a_deadline_and_a_reason() -> None:
     session = a_session(kind=TRAINING, capacity=1, held=0, waiting=3)
     head = a_place(session, BookingState.WAITING)
 
-    fact = session.serve(head, 1, "place libérée", FRIDAY_EVENING, is_holiday)
+    fact = session.serve(head, 1, "place libérée", FRIDAY_EVENING, is_holiday, nothing_else())
 
     assert isinstance(fact, SeatOfferMade)
     assert (fact.deadline, fact.version, fact.state) == (MONDAY_1130, 2, BookingState.WAITING)
@@ -86,14 +87,14 @@ def test_W2_W5_an_offer_holds_the_seat_with_a_deadline_and_a_reason() -> None:
 def test_B1_B2_a_newcomer_gets_no_seat_that_is_offered() -> None:
     session = a_session(kind=TRAINING, capacity=1, held=1)  # an offer, and nobody else waits
 
-    assert isinstance(session.book(uuid4(), uuid4(), None, now=A_MONTH_BEFORE), WaitlistJoined)
+    assert isinstance(session.book(uuid4(), uuid4(), nothing_else(), now=A_MONTH_BEFORE), WaitlistJoined)
 
 
 def test_W3_accepted_before_the_deadline_the_seat_is_the_agents() -> None:
     session = a_session(kind=TRAINING, capacity=1, held=1)
     place = an_offer(session)
 
-    fact = session.accept(place, MONDAY_1130 - timedelta(microseconds=1))
+    fact = session.accept(place, nothing_else(), MONDAY_1130 - timedelta(microseconds=1))
 
     assert (fact.state, fact.version, session.held) == (BookingState.CONFIRMED, 3, 1)
     assert changed(place, fact).offer == place.offer.model_copy(update={"state": OfferState.ACCEPTED}) if place.offer else False
@@ -103,12 +104,12 @@ def test_W3_from_the_deadline_on_it_is_too_late_and_the_refusal_tells_the_rank_o
     session = a_session(kind=TRAINING, capacity=1, held=1, waiting=3)
     session.milestones = milestones_of(TALK, STARTS_AT)  # closes two hours before
 
-    for answer in (session.accept, session.decline):
+    for answer in (lambda place, now: session.accept(place, nothing_else(), now), session.decline):
         with pytest.raises(OfferExpired) as late:
             answer(an_offer(session), MONDAY_1130)
         assert (late.value.status, late.value.members) == (410, {"session_id": str(session.session_id), "rank": 4})
     with pytest.raises(OfferExpired):
-        session.accept(an_offer(session, state=OfferState.EXPIRED), A_MONTH_BEFORE)
+        session.accept(an_offer(session, state=OfferState.EXPIRED), nothing_else(), A_MONTH_BEFORE)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_W3_coming_back_may_be_a_seat_at_once(held: int, waiting: int, state: Of
     session = a_session(capacity=1, held=held, waiting=waiting)
 
     with pytest.raises(OfferExpired) as late:
-        session.accept(an_offer(session, state=state), MONDAY_1130)
+        session.accept(an_offer(session, state=state), nothing_else(), MONDAY_1130)
 
     assert late.value.members["rank"] == rank
 
@@ -132,7 +133,7 @@ def test_W3_after_the_closing_nobody_is_promised_a_rank() -> None:
     session = a_session(kind=TRAINING, capacity=1, held=1, waiting=3)  # closed since Thursday 11 March
 
     with pytest.raises(OfferExpired) as late:
-        session.accept(an_offer(session), MONDAY_1130)
+        session.accept(an_offer(session), nothing_else(), MONDAY_1130)
 
     assert "rank" not in late.value.members
 
@@ -165,12 +166,12 @@ def test_W3_an_offer_is_answered_once() -> None:
     session = a_session(kind=TRAINING, held=1)
 
     for state in (OfferState.ACCEPTED, OfferState.DECLINED):
-        for answer in (session.accept, session.decline):
+        for answer in (lambda place, now: session.accept(place, nothing_else(), now), session.decline):
             with pytest.raises(OfferAnswered) as again:
                 answer(an_offer(session, state=state), FRIDAY_EVENING)
             assert again.value.members == {"state": state.value}
     with pytest.raises(OfferUnknown):
-        session.accept(a_place(session, BookingState.WAITING), FRIDAY_EVENING)
+        session.accept(a_place(session, BookingState.WAITING), nothing_else(), FRIDAY_EVENING)
 
 
 def test_W4_nothing_is_offered_past_the_cut_off_nor_on_a_session_that_is_cancelled() -> None:
@@ -181,7 +182,7 @@ def test_W4_nothing_is_offered_past_the_cut_off_nor_on_a_session_that_is_cancell
     cancelled = a_session(kind=TRAINING, held=8, waiting=5, status="cancelled")
     assert cancelled.servable(A_MONTH_BEFORE) == 0
     with pytest.raises(SessionIsCancelled):
-        cancelled.accept(an_offer(cancelled), FRIDAY_EVENING)
+        cancelled.accept(an_offer(cancelled), nothing_else(), FRIDAY_EVENING)
 
 
 def test_W4_a_session_brought_forward_holds_no_seat_past_its_new_cut_off() -> None:
@@ -220,8 +221,8 @@ def test_W1_a_priority_token_goes_before_those_who_have_none_and_behind_those_wh
     session = a_session(capacity=1, held=1, waiting=5)
     session.first_waiting = 2
 
-    first = session.book(uuid4(), uuid4(), None, now=A_MONTH_BEFORE, token=True)
-    last = session.book(uuid4(), uuid4(), None, now=A_MONTH_BEFORE)
+    first = session.book(uuid4(), uuid4(), nothing_else(), now=A_MONTH_BEFORE, token=True)
+    last = session.book(uuid4(), uuid4(), nothing_else(), now=A_MONTH_BEFORE)
 
     assert isinstance(first, WaitlistJoined)
     assert isinstance(last, WaitlistJoined)
@@ -232,6 +233,6 @@ def test_W1_a_priority_token_goes_before_those_who_have_none_and_behind_those_wh
 def test_W1_a_token_is_of_no_use_where_a_seat_is_free() -> None:
     session = a_session(capacity=1)
 
-    fact = session.book(uuid4(), uuid4(), None, now=A_MONTH_BEFORE, token=True)
+    fact = session.book(uuid4(), uuid4(), nothing_else(), now=A_MONTH_BEFORE, token=True)
 
     assert not isinstance(fact, WaitlistJoined)

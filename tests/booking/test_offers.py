@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from asyncio import Event, gather
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from services.booking.seats import handlers
+from services.booking.seats import store
 from services.booking.seats.domain import BookingNotActive, BookingUnknown, OfferAnswered, OfferExpired
 from shared.contracts.booking import Booking, BookingState, OfferState
 from shared.contracts.catalog import ActivityType
@@ -200,16 +201,18 @@ class Gate:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.locked, self.go = Event(), Event()
-        real = handlers.store.lock_session_of
+        for name in ("lock_session_of", "lock_for_orders"):
+            monkeypatch.setattr(store, name, self.held(getattr(store, name)))
 
-        async def lock(tx: Any, booking_id: UUID) -> Any:
-            found = await real(tx, booking_id)
+    def held(self, real: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def lock(*asked: Any) -> Any:
+            found = await real(*asked)
             if not self.locked.is_set():
                 self.locked.set()
                 await self.go.wait()
             return found
 
-        monkeypatch.setattr(handlers.store, "lock_session_of", lock)
+        return lock
 
 
 @pytest.mark.parametrize("first", ["accept", "expire"])

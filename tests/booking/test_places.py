@@ -9,11 +9,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from services.booking.availability import handlers as availability
 from services.booking.priority import store as priority
 from services.booking.seats import handlers, store
 from services.booking.seats.domain import BookingNotActive, BookingUnknown, SessionStarted
 from shared import clock
-from shared.contracts.booking import BookingState, GetAvailability, GetBooking, ListBookings
+from shared.contracts.availability import GetAvailability
+from shared.contracts.booking import BookingState, GetBooking, ListBookings
 from shared.database import Database
 from shared.errors import NotAllowed, VersionConflict
 from tests.booking.given import (
@@ -229,7 +231,7 @@ async def test_availability_is_answered_in_the_order_asked_without_unknown_sessi
     await book(booking, one)
     await book(booking, one)
 
-    found = await handlers.get_availability(GetAvailability(session_ids=(two, uuid4(), one, two)), agent(ALICE), booking)
+    found = await availability.get_availability(GetAvailability(session_ids=(two, uuid4(), one, two)), agent(ALICE), booking)
 
     assert [(each.session_id, each.capacity, each.held, each.waiting) for each in found.sessions] == [(two, 2, 0, 0), (one, 1, 1, 1)]
 

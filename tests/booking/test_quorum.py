@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
+from services.booking.availability import store as availability
 from services.booking.quorum import handlers
 from services.booking.quorum.domain import QuorumAlreadyDecided, QuorumUnknown, decision_time
 from services.booking.quorum.planning import QUORUM_DAY
@@ -34,6 +35,7 @@ from tests.booking.given import (
     hear,
     is_holiday,
     it_is,
+    nothing_else,
     nothing_is_wrong,
     now_of,
     one_waits,
@@ -328,7 +330,7 @@ async def test_E2_a_booking_that_comes_while_it_is_decided_counts_if_it_was_firs
         assert locked is not None
         decision = gather(fire_again(booking, session_id))
         await one_waits(booking)
-        fact = locked.book(uuid4(), ALICE, None, DECIDED_AT)
+        fact = locked.book(uuid4(), ALICE, nothing_else(), DECIDED_AT)
         await store.record(tx, {session_id: locked}, [fact])
     await decision
 
@@ -376,7 +378,7 @@ async def test_M3_what_becomes_of_the_quorum_is_announced_with_the_counters(book
     async def announced(of: UUID) -> Any:
         async with booking.begin() as tx:
             await tx.execute(text("update announcement set announced_at = announced_at - interval '2 seconds'"))
-            (said,) = [each for each in await store.announce(tx, 100) if each.session_id == of]
+            (said,) = [each for each in await availability.announce(tx, 100) if each.session_id == of]
             return said.quorum
 
     first = await announced(session_id)

@@ -35,9 +35,11 @@ from tests.booking.given import (
     THE_DAY_BEFORE,
     a_place,
     a_session,
+    already_there,
     catalog_says,
     is_holiday,
     milestones_of,
+    nothing_else,
 )
 
 A_BOOKING = uuid4()
@@ -54,7 +56,7 @@ def paris(*moment: int) -> datetime:
 def test_B1_a_free_seat_and_no_queue_is_a_booking() -> None:
     session = a_session(capacity=10, held=9)
 
-    fact = session.book(A_BOOKING, ALICE, None, now=THE_DAY_BEFORE)
+    fact = session.book(A_BOOKING, ALICE, nothing_else(), now=THE_DAY_BEFORE)
 
     assert isinstance(fact, BookingConfirmed)
     assert (session.held, session.waiting) == (10, 0)
@@ -63,17 +65,17 @@ def test_B1_a_free_seat_and_no_queue_is_a_booking() -> None:
 def test_B1_no_free_seat_is_a_place_in_the_queue() -> None:
     session = a_session(capacity=10, held=10, waiting=3)
 
-    fact = session.book(A_BOOKING, ALICE, None, now=THE_DAY_BEFORE)
+    fact = session.book(A_BOOKING, ALICE, nothing_else(), now=THE_DAY_BEFORE)
 
     assert isinstance(fact, WaitlistJoined)
     assert (session.held, session.waiting, fact.rank) == (10, 4, 4)
-    assert (opened(fact, session.waiting).rank, opened(fact, session.waiting).waiting) == (4, 4)
+    assert (opened(fact, session, nothing_else()).rank, opened(fact, session, nothing_else()).waiting) == (4, 4)
 
 
 def test_B2_a_newcomer_joins_the_queue_even_when_a_seat_is_free() -> None:
     freed = a_session(capacity=10, held=9, waiting=1)
 
-    fact = freed.book(A_BOOKING, ALICE, None, now=THE_DAY_BEFORE)
+    fact = freed.book(A_BOOKING, ALICE, nothing_else(), now=THE_DAY_BEFORE)
 
     assert isinstance(fact, WaitlistJoined)
     assert (freed.held, freed.waiting) == (9, 2)
@@ -83,7 +85,7 @@ def test_B3_an_agent_has_one_place_and_is_told_which() -> None:
     session = a_session(capacity=10, held=3)
 
     with pytest.raises(AlreadyBooked) as refusal:
-        session.book(uuid4(), ALICE, A_BOOKING, now=THE_DAY_BEFORE)
+        session.book(uuid4(), ALICE, already_there(session, A_BOOKING), now=THE_DAY_BEFORE)
 
     assert refusal.value.problem.model_extra == {"booking_id": str(A_BOOKING)}
     assert session.held == 3
@@ -94,7 +96,7 @@ def test_B4_who_comes_back_after_cancelling_is_a_new_record_at_the_end() -> None
     session = a_session(capacity=1, held=1, waiting=2)
     given_back = session.cancel(a_place(session, BookingState.WAITING, sequence=5), now=A_MONTH_BEFORE)
 
-    again = session.book(uuid4(), ALICE, None, now=A_MONTH_BEFORE)
+    again = session.book(uuid4(), ALICE, nothing_else(), now=A_MONTH_BEFORE)
 
     assert isinstance(again, WaitlistJoined)
     assert again.booking_id != given_back.booking_id
@@ -105,7 +107,7 @@ def test_B4_who_comes_back_after_cancelling_is_a_new_record_at_the_end() -> None
 def test_W1_every_decision_takes_the_next_number_of_its_session() -> None:
     session = a_session(capacity=1, sequence=41)
 
-    facts = [session.book(uuid4(), uuid4(), None, now=THE_DAY_BEFORE) for _ in range(3)]
+    facts = [session.book(uuid4(), uuid4(), nothing_else(), now=THE_DAY_BEFORE) for _ in range(3)]
 
     assert [fact.session_sequence for fact in facts] == [42, 43, 44]
 
@@ -114,9 +116,9 @@ def test_a_session_that_began_takes_nobody_from_its_first_instant_on() -> None:
     session = a_session()
 
     with pytest.raises(BookingClosed):
-        session.book(uuid4(), uuid4(), None, now=STARTS_AT - timedelta(microseconds=1))
+        session.book(uuid4(), uuid4(), nothing_else(), now=STARTS_AT - timedelta(microseconds=1))
     with pytest.raises(SessionStarted):
-        session.book(uuid4(), uuid4(), None, now=STARTS_AT)
+        session.book(uuid4(), uuid4(), nothing_else(), now=STARTS_AT)
 
 
 def test_B6_bookings_open_six_weeks_before_and_close_at_an_instant_that_the_refusal_names() -> None:
@@ -124,11 +126,11 @@ def test_B6_bookings_open_six_weeks_before_and_close_at_an_instant_that_the_refu
     opens_at, closes_at = STARTS_AT - timedelta(weeks=6), STARTS_AT - timedelta(hours=2)
 
     for now in (opens_at, closes_at - timedelta(microseconds=1)):
-        session.book(uuid4(), uuid4(), None, now=now)
+        session.book(uuid4(), uuid4(), nothing_else(), now=now)
     with pytest.raises(BookingNotOpenYet) as early:
-        session.book(uuid4(), uuid4(), None, now=opens_at - timedelta(microseconds=1))
+        session.book(uuid4(), uuid4(), nothing_else(), now=opens_at - timedelta(microseconds=1))
     with pytest.raises(BookingClosed) as late:
-        session.book(uuid4(), uuid4(), None, now=closes_at)
+        session.book(uuid4(), uuid4(), nothing_else(), now=closes_at)
 
     assert (early.value.status, early.value.members) == (409, {"opens_at": opens_at.isoformat()})
     assert (late.value.status, late.value.members) == (409, {"closes_at": closes_at.isoformat()})
@@ -136,13 +138,14 @@ def test_B6_bookings_open_six_weeks_before_and_close_at_an_instant_that_the_refu
 
 
 def test_B3_B6_who_has_a_place_is_told_which_after_the_closing_too() -> None:
+    session = a_session()
     with pytest.raises(AlreadyBooked):
-        a_session().book(uuid4(), ALICE, A_BOOKING, now=STARTS_AT - timedelta(hours=1))
+        session.book(uuid4(), ALICE, already_there(session, A_BOOKING), now=STARTS_AT - timedelta(hours=1))
 
 
 def test_a_cancelled_session_takes_nobody() -> None:
     with pytest.raises(SessionIsCancelled):
-        a_session(status="cancelled").book(A_BOOKING, ALICE, None, now=THE_DAY_BEFORE)
+        a_session(status="cancelled").book(A_BOOKING, ALICE, nothing_else(), now=THE_DAY_BEFORE)
 
 
 def test_E1_a_session_that_has_not_arrived_is_worth_another_try_and_never_a_404() -> None:
@@ -233,7 +236,7 @@ def test_W5_a_promotion_says_why_in_french_and_keeps_its_place() -> None:
     session = a_session(capacity=10, held=9, waiting=4)
     head = a_place(session, BookingState.WAITING, version=1)
 
-    fact = session.serve(head, 1, "place libérée", paris(2027, 3, 12, 18, 30), is_holiday)
+    fact = session.serve(head, 1, "place libérée", paris(2027, 3, 12, 18, 30), is_holiday, nothing_else())
 
     assert isinstance(fact, WaitlistPromoted)
     assert fact.reason == "rang 1, place libérée le 12 mars 2027 à 18 h 30"

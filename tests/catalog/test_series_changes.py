@@ -17,7 +17,7 @@ from services.catalog.changes import store as seats
 from services.catalog.changes.handlers import change_series
 from services.catalog.series import domain
 from services.catalog.series.handlers import decide_date
-from shared.contracts.booking import SessionAvailabilityChanged
+from shared.contracts.availability import SessionAvailabilityChanged
 from shared.contracts.catalog import CancelSession, RescheduleSession
 from shared.contracts.series import DateState, DecideDate, HolidayPolicy, SeriesState
 from shared.database import Database

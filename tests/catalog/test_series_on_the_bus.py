@@ -17,7 +17,7 @@ from services.catalog.changes import handlers as changes
 from services.catalog.series import handlers as series
 from shared.bus import ACTOR, ROLES, Bus
 from shared.consumers import Inlet
-from shared.contracts.booking import SessionAvailabilityChanged
+from shared.contracts.availability import SessionAvailabilityChanged
 from shared.contracts.messages import Envelope, Request
 from shared.contracts.series import ChangeSeries, GenerateSeries, PlanSeries, PreviewSeriesChange
 from shared.database import Database

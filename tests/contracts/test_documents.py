@@ -29,6 +29,9 @@ HOMES = {
     "catalog": ("catalog", "series"),
     "booking": (
         "booking",
+        "availability",
+        "agenda",
+        "overbooking",
         "attendance",
         "certificates",
         "groups",

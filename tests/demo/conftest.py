@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from services.booking.availability import handlers as availability
 from services.booking.framing import handlers as framing
 from services.booking.groups import handlers as groups
 from services.booking.requests import handlers as tailored
@@ -33,7 +34,13 @@ from shared.settings import Settings
 DEMONSTRATION = datetime(2027, 3, 1, 8, 0, tzinfo=UTC)
 SERVED: dict[str, tuple[list[Requests], list[Consumers]]] = {
     "catalog": ([activities.requests, series.requests, changes.requests], [changes.events, agreements.events]),
-    "booking": ([seats.requests, groups.requests, tailored.requests, framing.requests], [seats.events, tailored.events]),
+    "booking": (
+        [seats.requests, availability.requests, groups.requests, tailored.requests, framing.requests],
+        [seats.events, tailored.events],
+    ),
+        [seats.requests, availability.requests, groups.requests, tailored.requests, framing.requests],
+        [seats.events, tailored.events],
+    ),
     "projects": ([calls.requests, engagements.requests], []),
     "gateway": ([directory.requests], []),
 }

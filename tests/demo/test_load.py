@@ -17,7 +17,8 @@ from deploy.agents import agent_id
 from deploy.demo import OPERATOR, load
 from deploy.demo_plan import demo_id
 from shared.bus import Caller
-from shared.contracts.booking import Booking, BookingState, CancelBooking, GetAvailability, ListBookings
+from shared.contracts.availability import GetAvailability
+from shared.contracts.booking import Booking, BookingState, CancelBooking, ListBookings
 from shared.contracts.catalog import GetSession, ListSessions, RescheduleSession
 from shared.contracts.groups import GroupState, ListGroups
 from shared.contracts.projects import GetPortfolio
@@ -63,6 +64,7 @@ async def test_the_demonstration_loads_whole_and_loading_it_again_changes_nothin
 
     assert [str(refused) for refused in report.refused] == []
     assert (report.exit_code, len(report.skipped), report.done["register_agent"]) == (0, 1, 180)
+    assert report.turned_away == ["programme.toml: activities coulisses-d-un-fablab, sessions fablab-mars: overlap"]  # B5
     assert {step: (done, total) for step, done, total in seen} == {
         "agents": (180, 180), "programme": (32, 32), "bookings": (35, 35), "projects": (11, 11), "requests": (10, 10)
     }  # fmt: skip

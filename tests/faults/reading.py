@@ -17,7 +17,7 @@ from nats.js.errors import NotFoundError
 from sqlalchemy import text
 
 from services.booking.seats import queries
-from services.notify.mail.domain import kind_for
+from services.notify.mail.kinds import kind_for
 from shared import clock
 from shared.contracts.messages import Event, read_event
 from shared.database import Database

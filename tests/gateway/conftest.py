@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 
 from deploy.agents import Agent, read_agents
 from deploy.child import free_port
-from services.booking.app import approval, framing, groups, moves, quorum, seats
+from services.booking.app import approval, availability, fairness, framing, groups, moves, quorum, seats
 from services.booking.app import tailored as requests
 from services.booking.attendance import handlers as attendance
 from services.booking.certificates import handlers as certificates
@@ -64,6 +64,8 @@ NEIGHBOURS = {
         "booking",
         requests=[
             seats.requests,
+            availability.requests,
+            fairness.requests,
             approval.requests,
             moves.requests,
             quorum.requests,
@@ -75,7 +77,7 @@ NEIGHBOURS = {
             framing.requests,
         ],
         events=[seats.events, attendance.events, strikes.events, requests.events],
-        background=[seats.announce_availability],
+        background=[availability.announce_availability],
     ),
     "notify": Service(
         "notify", requests=[reminders.requests, preferences.requests, feeds.requests, bounces.requests, mail.requests], events=[mail.events]

@@ -13,7 +13,7 @@ from services.gateway.programme import handlers, queries
 from services.gateway.programme.domain import CursorInvalid, ListedSession, plain, search_patterns
 from services.gateway.programme.queries import Filters
 from shared.consumers import Received, apply
-from shared.contracts.booking import SessionAvailabilityChanged
+from shared.contracts.availability import SessionAvailabilityChanged
 from shared.contracts.catalog import (
     ActivityPublished,
     ActivityType,

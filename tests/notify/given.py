@@ -31,6 +31,7 @@ from shared.contracts.catalog import (
 )
 from shared.contracts.gateway import Contact
 from shared.contracts.messages import Envelope, Event
+from shared.contracts.overbooking import VolunteerSought
 from shared.outbox import uuid7
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -148,6 +149,13 @@ class Seat:
     def expired(self, deadline: datetime) -> SeatOfferExpired:
         reason = "proposition restée sans réponse le 15 mars 2027 à 11 h 30"
         return SeatOfferExpired(**self._next(BookingState.LEFT), deadline=deadline, reason=reason)
+
+    def sought(self) -> VolunteerSought:
+        return VolunteerSought(**self._next(BookingState.CONFIRMED))
+
+    def withdrawn(self, reason: str, priority_until: datetime) -> BookingCancelled:
+        about = self._next(BookingState.CANCELLED_BY_LAB)
+        return BookingCancelled(**about, reason=reason, priority_until=priority_until, withdrawn=True)
 
     def cancelled(self, state: BookingState = BookingState.CANCELLED_BY_AGENT, reason: str = "") -> BookingCancelled:
         return BookingCancelled(**self._next(state), reason=reason)

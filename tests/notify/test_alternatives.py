@@ -13,7 +13,8 @@ import pytest
 
 from shared import clock
 from shared.bus import Bus, Caller
-from shared.contracts.booking import Availability, AvailabilityList, BookingState, GetAvailability
+from shared.contracts.availability import Availability, AvailabilityList, GetAvailability
+from shared.contracts.booking import BookingState
 from shared.contracts.catalog import SessionState
 from shared.database import Database
 from shared.requests import Requests, Responder

@@ -23,6 +23,7 @@ SEATED = {
     MailKind.SESSION_MOVED,
     MailKind.SEAT_TO_RECONFIRM,
     MailKind.MOVED_URGENT,
+    MailKind.VOLUNTEER_SOUGHT,
     MailKind.DIGEST,
 }
 

@@ -15,11 +15,11 @@ from services.notify.mail.domain import (
     Known,
     MailKind,
     calendar_part,
-    kind_for,
     moved,
     pause_before_retry,
     reason_to_drop,
 )
+from services.notify.mail.kinds import kind_for
 from shared.contracts.booking import BookingState
 from tests.notify.given import FRIDAY, HALL, LIBRARY, THURSDAY, Seat, a_session, changed, period
 
@@ -75,6 +75,8 @@ def test_every_mail_about_a_booking_is_dropped_as_soon_as_it_is_no_longer_true()
         (MailKind.APPROVAL_LAPSED, BookingState.CANCELLED_BY_LAB),
         (MailKind.APPROVAL_REFUSED, BookingState.CANCELLED_BY_LAB),
         (MailKind.SEAT_RELEASED, BookingState.CANCELLED_BY_LAB),
+        (MailKind.SEAT_WITHDRAWN, BookingState.CANCELLED_BY_LAB),
+        (MailKind.VOLUNTEER_SOUGHT, BookingState.CONFIRMED),
         (MailKind.SEAT_TO_RECONFIRM, BookingState.CONFIRMED),
         (MailKind.MOVED_URGENT, BookingState.CONFIRMED),
     }

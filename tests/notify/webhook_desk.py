@@ -15,7 +15,7 @@ from services.notify.webhooks import handlers
 from services.notify.webhooks.courier import Courier
 from services.notify.webhooks.sender import Sender
 from shared.bus import Caller
-from shared.contracts.booking import SessionAvailabilityChanged
+from shared.contracts.availability import SessionAvailabilityChanged
 from shared.contracts.catalog import SessionCancelled, SessionScheduled, SessionState
 from shared.contracts.messages import Event, Message, Request
 from shared.contracts.webhooks import (

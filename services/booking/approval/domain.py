@@ -77,7 +77,7 @@ def ask_first(
 def ask_again(session: Session, booking: Booking, manager_id: UUID, now: datetime, is_holiday: IsHoliday) -> BookingApprovalRequested:
     """The session moved: what the manager was asked is no longer what they would say yes to."""
     return BookingApprovalRequested(
-        **session.keep(booking, now),
+        **session.next_of(booking, now),
         state=BookingState.CONFIRMED,
         pending=_question(session, now, is_holiday),
         manager_id=manager_id,
@@ -91,7 +91,7 @@ def approve(session: Session, booking: Booking, now: datetime) -> BookingApprove
     pending = _must_await_answer(session, booking, now)
     if session.over_capacity:
         raise NoSeatLeft(f"session {session.session_id} holds {session.held} of {session.capacity}")
-    return BookingApproved(**session.keep(booking, now), state=BookingState.CONFIRMED, pending=became(pending, PendingState.GRANTED))
+    return BookingApproved(**session.next_of(booking, now), state=BookingState.CONFIRMED, pending=became(pending, PendingState.GRANTED))
 
 
 def refuse(session: Session, booking: Booking, now: datetime) -> BookingRefused:

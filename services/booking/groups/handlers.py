@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,7 +14,7 @@ from services.booking.groups.store import GROUP_OFFER_EXPIRES, HOLDS_END
 from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment
 from services.booking.seats import store as seats_store
-from services.booking.seats.deciding import acts_for, record, serve_queue
+from services.booking.seats.deciding import acts_for, agendas_of, record, serve_queue, settle
 from services.booking.seats.domain import Change, Session, SessionNotReady
 from shared import clock, outbox
 from shared.bus import Caller
@@ -169,8 +170,10 @@ async def _lock(tx: AsyncConnection, group_id: UUID) -> tuple[Session, GroupBook
 
 async def _passed_on(tx: AsyncConnection, session: Session, fact: GroupBookingBypassed, moment: Moment) -> list[Change | GroupEvent]:
     others = [group for group in await store.waiting_groups(tx, session) if group.group_id != fact.group_id]
-    behind = queue.in_turn(await seats_store.heads(tx, session, fact.seats_passed), others)
-    return [fact, *queue.share_what_was_passed_on(session, behind, moment)]
+    heads = await seats_store.heads(tx, session, fact.seats_passed)
+    moment = replace(moment, agenda_of=await agendas_of(tx, heads, moment.now))
+    shared = [*queue.share_what_was_passed_on(session, queue.in_turn(heads, others), moment)]
+    return [fact, *await settle(tx, session, shared, moment.now)]
 
 
 async def _answer(tx: AsyncConnection, group_id: UUID) -> GroupBooking:

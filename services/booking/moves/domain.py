@@ -79,7 +79,7 @@ def ask(session: Session, booking: Booking, how: Move, now: datetime, is_holiday
     deadline = session.starts_at if urgent else min(working_days_after(now, ANSWER_DAYS, is_holiday), last)
     day_changed = how is Move.OTHER_DAY
     return BookingReconfirmationRequested(
-        **session.keep(booking, now),
+        **session.next_of(booking, now),
         state=BookingState.CONFIRMED,
         pending=asked(PendingKind.TO_RECONFIRM, now, deadline, silence_keeps=urgent or not day_changed),
         day_changed=day_changed,
@@ -115,4 +115,4 @@ def silence(session: Session, booking: Booking, pending: Pending, now: datetime)
 
 
 def _stays(session: Session, booking: Booking, pending: Pending, now: datetime) -> BookingReconfirmed:
-    return BookingReconfirmed(**session.keep(booking, now), state=BookingState.CONFIRMED, pending=pending, reason=booking.reason or "")
+    return BookingReconfirmed(**session.next_of(booking, now), state=BookingState.CONFIRMED, pending=pending, reason=booking.reason or "")

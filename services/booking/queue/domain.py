@@ -5,11 +5,13 @@ Pure. The session under its row lock is that of `seats`; it counts a group's sea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+from services.booking.agenda.domain import Agenda
 from services.booking.deadlines.domain import IsHoliday, in_french, offer_deadline, working_days_after
 from services.booking.seats.domain import Session
 from shared.contracts.booking import Booking, SeatOfferMade, WaitlistPromoted
@@ -50,6 +52,8 @@ class Moment:
     now: datetime
     is_holiday: IsHoliday
     because: str = "place libérée"
+    agenda_of: Callable[[UUID], Agenda | None] = lambda _: None
+    """What an agent already has; whoever it is not known of is asked, never promoted (B5)."""
 
     def reason(self, rank: int) -> str:
         return f"rang {rank}, {self.because} le {in_french(self.now)}"
@@ -71,7 +75,7 @@ def share(session: Session, queue: Sequence[Waiting], moment: Moment, *, fitting
         if fitting and isinstance(entry, GroupBooking) and not _fits(entry, free):
             yield bypass(session, entry, free, moment.now)
         elif isinstance(entry, Booking):
-            yield session.serve(entry, rank, moment.because, moment.now, moment.is_holiday)
+            yield session.serve(entry, rank, moment.because, moment.now, moment.is_holiday, moment.agenda_of(entry.agent_id))
         else:
             yield from _fill(session, entry, free, rank, moment)
 

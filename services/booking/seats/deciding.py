@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.booking.agenda.domain import Agenda
+from services.booking.agenda.store import try_agendas
 from services.booking.approval.domain import ask_first
 from services.booking.deadlines.france import is_holiday
 from services.booking.groups import store as groups
@@ -17,7 +19,7 @@ from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment
 from services.booking.seats import store
 from services.booking.seats.domain import BookingUnknown, Change, Fact, Session
-from shared import outbox
+from shared import clock, outbox
 from shared.bus import Caller
 from shared.contracts.approval import BookingApprovalRequested
 from shared.contracts.booking import Booking, PendingEvent, PendingState, SeatOfferMade
@@ -32,10 +34,31 @@ ServedT = TypeVar("ServedT", bound=Fact | GroupEvent)
 
 
 async def lock_place(tx: AsyncConnection, booking_id: UUID, caller: Caller) -> tuple[Session, Booking]:
+    """For a decision that adds nothing to the agent's agenda."""
     locked = await store.lock_session_of(tx, booking_id)
     if locked is None or not acts_for(caller, locked[1].agent_id):
         raise BookingUnknown(f"booking {booking_id}")
     return locked
+
+
+async def lock_agent(
+    tx: AsyncConnection, booking_id: UUID, caller: Caller, *session_ids: UUID, with_booking: UUID | None = None
+) -> tuple[dict[UUID, Session], Agenda, Booking]:
+    """For one that does: the agent of a booking, then its session with the others asked for, in the order of their ids."""
+    places = [await own_booking(tx, each) for each in (booking_id, with_booking) if each is not None]
+    agent_id = places[0].agent_id
+    if not acts_for(caller, agent_id):
+        raise BookingUnknown(f"booking {booking_id}")
+    wanted = [(session_id, agent_id) for session_id in (*(place.session_id for place in places), *session_ids)]
+    sessions, agendas, _ = await store.lock_for_orders(tx, wanted, clock.now())
+    return sessions, agendas[agent_id], await own_booking(tx, booking_id, agent_id)
+
+
+async def own_booking(tx: AsyncConnection, booking_id: UUID, agent_id: UUID | None = None) -> Booking:
+    booking = await store.one_booking(tx, booking_id)
+    if booking is None or agent_id not in (None, booking.agent_id):
+        raise BookingUnknown(f"booking {booking_id}")
+    return booking
 
 
 async def serve_queue(tx: AsyncConnection, session: Session, because: str, now: datetime) -> list[Change | GroupEvent]:
@@ -43,8 +66,16 @@ async def serve_queue(tx: AsyncConnection, session: Session, because: str, now: 
     free = session.servable(now)
     if not free:
         return []
-    line = queue.in_turn(await store.heads(tx, session, free), await groups.waiting_groups(tx, session))
-    return [*await settle(tx, session, [*queue.share(session, line, Moment(now, is_holiday, because))], now)]
+    heads = await store.heads(tx, session, free)
+    line = queue.in_turn(heads, await groups.waiting_groups(tx, session))
+    moment = Moment(now, is_holiday, because, await agendas_of(tx, heads, now))
+    return [*await settle(tx, session, [*queue.share(session, line, moment)], now)]
+
+
+async def agendas_of(tx: AsyncConnection, heads: Sequence[Booking], now: datetime) -> Callable[[UUID], Agenda | None]:
+    """What these agents have, until the end of the transaction; None of one who books at this moment (B5)."""
+    found = await try_agendas(tx, [head.agent_id for head in heads], now)
+    return {agent_id: each.agenda for agent_id, each in found.items() if each.locked}.get
 
 
 async def settle(
@@ -59,7 +90,7 @@ async def settle(
     ]
 
 
-async def record(tx: AsyncConnection, session: Session, facts: Sequence[Change | GroupEvent], cause: Causing) -> None:
+async def record(tx: AsyncConnection, session: Session, facts: Sequence[Fact | GroupEvent], cause: Causing) -> None:
     places = [fact for fact in facts if not isinstance(fact, GroupEvent)]
     await store.record(tx, {session.session_id: session}, places)
     if len(places) < len(facts):

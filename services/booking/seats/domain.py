@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from services.booking.agenda.domain import Agenda, Occasion
 from services.booking.deadlines.domain import IsHoliday, Milestones, in_french, offer_deadline
+from services.booking.offers.domain import OfferAnswered, OfferExpired, OfferUnknown, is_offered
 from services.booking.pending.domain import is_open
 from shared.contracts.approval import BookingApprovalRequested
 from shared.contracts.booking import (
@@ -28,11 +30,12 @@ from shared.contracts.booking import (
     WaitlistPromoted,
 )
 from shared.contracts.catalog import SessionState
+from shared.contracts.overbooking import VolunteerSought
 from shared.errors import Refused
 
 Opening = BookingConfirmed | WaitlistJoined | BookingApprovalRequested
 OfferFact = SeatOfferMade | SeatOfferAccepted | SeatOfferDeclined | SeatOfferExpired
-Change = BookingCancelled | WaitlistLeft | WaitlistPromoted | OfferFact | PendingEvent
+Change = BookingCancelled | WaitlistLeft | WaitlistPromoted | OfferFact | PendingEvent | VolunteerSought
 Fact = Opening | Change
 
 
@@ -70,6 +73,13 @@ class AlreadyBooked(Refused):  # travels with `booking_id`, the place that the a
     title = "Vous avez déjà une place ou un rang dans la liste d'attente de cette séance."
 
 
+class NoSeatToSwap(Refused):
+    """A rank in a queue may overlap with a seat: it needs no exchange (B5)."""
+
+    code = "no_seat_to_swap"
+    title = "Il n'y a pas de place libre à prendre en échange : vous gardez la vôtre."
+
+
 class BookingUnknown(Refused):
     """Also the answer to whoever asks for another agent's booking."""
 
@@ -82,29 +92,13 @@ class BookingNotActive(Refused):
     title = "Cette inscription est déjà terminée."
 
 
-class OfferUnknown(Refused):
-    code, status = "offer_unknown", 404
-    title = "Aucune place ne vous a été proposée pour cette inscription."
-
-
-class OfferExpired(Refused):
-    """Travels with `session_id` and the `rank` that joining again would give: 0 for a seat at once, none when it is too late (W3)."""
-
-    code, status = "offer_expired", 410
-    title = "Le délai pour répondre est passé : la place est allée à la personne suivante."
-
-
-class OfferAnswered(Refused):  # travels with the offer's `state`
-    code = "offer_answered"
-    title = "Vous avez déjà répondu à cette proposition."
-
-
 @dataclass
 class Session:
     """A session under its row lock: counters and what the rules need, never whole lists."""
 
     session_id: UUID
     series_id: UUID | None
+    occasion: Occasion
     starts_at: datetime
     milestones: Milestones
     status: Literal["scheduled", "cancelled"]
@@ -122,16 +116,20 @@ class Session:
         """Seats held beyond a capacity that was lowered: nobody is removed (B8)."""
         return max(0, self.held - self.capacity)
 
-    def book(self, booking_id: UUID, agent_id: UUID, already: UUID | None, now: datetime, *, token: bool = False) -> Opening:
+    def book(self, booking_id: UUID, agent_id: UUID, agenda: Agenda, now: datetime, *, token: bool = False) -> Opening:
         """Give a seat, or a place in the queue when none is free or someone already waits (B1, B2).
 
-        `already` is the agent's active booking of this session, if any (B3). A booking that ended does not count: coming back is a
-        new record at the end of the queue (B4). A priority `token` goes before those who have none, and counts in a queue only (W1).
+        The agent has one active place here at most (B3), is never in two rooms at once (B5), and has no more than is fair (B10). A booking
+        that ended is not in the agenda: coming back is a new record at the end of the queue (B4). A priority `token` goes before those who
+        have none, and counts in a queue only (W1).
         """
         self.must_be_ahead(now)
-        if already is not None:
+        if (already := agenda.place_in(self.session_id)) is not None:
             raise AlreadyBooked(f"agent {agent_id} has {already}", booking_id=str(already))
         self.must_be_open(now)
+        agenda.must_have_room_for(self.occasion)
+        if self.free_for_newcomers:
+            agenda.must_be_free_for(self.occasion)  # who waits may overlap
         about: dict[str, Any] = {"version": 1, "booking_id": booking_id, "session_id": self.session_id, "agent_id": agent_id}
         about |= {"session_sequence": self.next_sequence(), "decided_at": now}
         if not self.free_for_newcomers:
@@ -153,14 +151,10 @@ class Session:
         late = now > self.milestones.cancellation_cutoff and not is_open(booking)  # what is not settled yet binds nobody (B7, N4)
         return self._free(booking, BookingState.LATE_CANCELLED if late else BookingState.CANCELLED_BY_AGENT, now)
 
-    def keep(self, booking: Booking, now: datetime) -> dict[str, Any]:
-        """What a fact says of a seat that stays held."""
-        return self._next(booking, now)
-
     def release(self, booking: Booking, now: datetime) -> dict[str, Any]:
         """What a fact says of a seat that is held no more."""
         self.held -= 1
-        return self._next(booking, now)
+        return self.next_of(booking, now)
 
     # --- the queue -----------------------------------------------------------------------------------------------------
 
@@ -170,30 +164,40 @@ class Session:
             return 0
         return max(0, self.capacity - self.held - self.passed)
 
-    def serve(self, head: Booking, rank: int, because: str, now: datetime, is_holiday: IsHoliday) -> WaitlistPromoted | SeatOfferMade:
-        """Give a free seat to the head of the queue, or hold it while they are asked, with the reason that they will read (W2, W5)."""
+    def serve(
+        self, head: Booking, rank: int, because: str, now: datetime, is_holiday: IsHoliday, agenda: Agenda | None
+    ) -> WaitlistPromoted | SeatOfferMade:
+        """Give a free seat to the head of the queue, or hold it while they are asked, with the reason that they will read (W2, W5).
+
+        Nobody is promoted into an overlap: they are asked whether to exchange or to keep (B5). So is who books at this very moment, whose
+        `agenda` is then not known.
+        """
         self.waiting -= 1
         self.held += 1
         reason = f"rang {rank}, {because} le {in_french(now)}"
-        if self.milestones.promotions_until is not None and now < self.milestones.promotions_until:
-            return WaitlistPromoted(**self._next(head, now), state=BookingState.CONFIRMED, reason=reason)
+        overlaps = tuple(place.clash for place in agenda.clashing(self.occasion)) if agenda else ()
+        promotes = self.milestones.promotions_until is not None and now < self.milestones.promotions_until
+        if promotes and agenda is not None and not overlaps:
+            return WaitlistPromoted(**self.next_of(head, now), state=BookingState.CONFIRMED, reason=reason)
         deadline = offer_deadline(now, self.starts_at, self.milestones.offers_until, is_holiday)
-        return SeatOfferMade(**self._next(head, now), state=BookingState.WAITING, deadline=deadline, reason=reason)
+        return SeatOfferMade(**self.next_of(head, now), state=BookingState.WAITING, deadline=deadline, reason=reason, overlaps=overlaps)
 
-    def accept(self, booking: Booking, now: datetime) -> SeatOfferAccepted:
+    def accept(self, booking: Booking, agenda: Agenda, now: datetime) -> SeatOfferAccepted:
         self._must_await_answer(booking, now)
-        return SeatOfferAccepted(**self._next(booking, now), state=BookingState.CONFIRMED, reason=booking.reason or "")
+        agenda.must_have_room_for(self.occasion)
+        agenda.must_be_free_for(self.occasion)
+        return SeatOfferAccepted(**self.next_of(booking, now), state=BookingState.CONFIRMED, reason=booking.reason or "")
 
     def decline(self, booking: Booking, now: datetime) -> SeatOfferDeclined:
         self._must_await_answer(booking, now)
         self.held -= 1
-        return SeatOfferDeclined(**self._next(booking, now), state=BookingState.LEFT)
+        return SeatOfferDeclined(**self.next_of(booking, now), state=BookingState.LEFT)
 
     def expire(self, booking: Booking, offer: SeatOffer, now: datetime, because: str = "") -> SeatOfferExpired:
         """The seat goes on to the next (W3)."""
         self.held -= 1
         reason = because or f"proposition restée sans réponse le {in_french(offer.deadline)}"
-        return SeatOfferExpired(**self._next(booking, now), state=BookingState.LEFT, deadline=offer.deadline, reason=reason)
+        return SeatOfferExpired(**self.next_of(booking, now), state=BookingState.LEFT, deadline=offer.deadline, reason=reason)
 
     def bring_forward(self, booking: Booking, offer: SeatOffer, now: datetime) -> SeatOfferMade | SeatOfferExpired | None:
         """What becomes of an offer whose session moved: no seat is held past the new cut-off (W4)."""
@@ -202,7 +206,7 @@ class Session:
             return None
         if until <= now:
             return self.expire(booking, offer, now, "la séance a été avancée")
-        return SeatOfferMade(**self._next(booking, now), state=BookingState.WAITING, deadline=until, reason=booking.reason or "")
+        return SeatOfferMade(**self.next_of(booking, now), state=BookingState.WAITING, deadline=until, reason=booking.reason or "")
 
     # --- what catalog says ---------------------------------------------------------------------------------------------
 
@@ -213,6 +217,7 @@ class Session:
         self.catalog_version = catalog.version
         self.status = catalog.status
         self.starts_at = catalog.starts_at
+        self.occasion = Occasion.of(catalog)
         self.milestones = milestones
         self.capacity = catalog.capacity
         self.needs_approval = catalog.needs_approval
@@ -228,6 +233,13 @@ class Session:
         if booking.state is BookingState.WAITING:
             return self._leave(booking, BookingState.CLOSED, now, reason, priority_until)
         return self._free(booking, BookingState.CANCELLED_BY_LAB, now, reason, priority_until)
+
+    def withdraw(self, booking: Booking, reason: str, now: datetime, priority_until: datetime) -> BookingCancelled:
+        """Take one seat back while the session stands (B8)."""
+        _must_be_active(booking)
+        self.held -= 1
+        about = self.next_of(booking, now)
+        return BookingCancelled(**about, state=BookingState.CANCELLED_BY_LAB, reason=reason, priority_until=priority_until, withdrawn=True)
 
     # -------------------------------------------------------------------------------------------------------------------
 
@@ -275,7 +287,7 @@ class Session:
         self.sequence += 1
         return self.sequence
 
-    def _next(self, booking: Booking, now: datetime) -> dict[str, Any]:
+    def next_of(self, booking: Booking, now: datetime) -> dict[str, Any]:
         """What every later fact of a place says."""
         return {
             "version": booking.version + 1,
@@ -290,20 +302,24 @@ class Session:
         self, booking: Booking, state: BookingState, now: datetime, reason: str = "", until: datetime | None = None
     ) -> BookingCancelled:
         self.held -= 1
-        return BookingCancelled(**self._next(booking, now), state=state, reason=reason, priority_until=until)
+        return BookingCancelled(**self.next_of(booking, now), state=state, reason=reason, priority_until=until)
 
     def _leave(self, booking: Booking, state: BookingState, now: datetime, reason: str = "", until: datetime | None = None) -> WaitlistLeft:
         if is_offered(booking):
             self.held -= 1
         else:
             self.waiting -= 1
-        return WaitlistLeft(**self._next(booking, now), state=state, reason=reason, priority_until=until)
-
-
-def is_offered(booking: Booking) -> bool:
-    return booking.offer is not None and booking.offer.state is OfferState.OFFERED
+        return WaitlistLeft(**self.next_of(booking, now), state=state, reason=reason, priority_until=until)
 
 
 def _must_be_active(booking: Booking) -> None:
     if booking.state not in ACTIVE_STATES:
         raise BookingNotActive(f"booking {booking.booking_id} is {booking.state}", state=booking.state.value)
+
+
+def give_back(session: Session, booking: Booking, now: datetime) -> BookingCancelled:
+    """A seat in exchange for another: nobody exchanges a rank (B5)."""
+    fact = session.cancel(booking, now)
+    if not isinstance(fact, BookingCancelled):
+        raise BookingNotActive(f"booking {booking.booking_id} is no seat", state=booking.state.value)
+    return fact

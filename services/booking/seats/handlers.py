@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.booking.agenda.domain import Agenda
 from services.booking.approval.domain import ask_first, must_name_a_manager
 from services.booking.deadlines.domain import Milestones
 from services.booking.deadlines.france import is_holiday
@@ -25,20 +24,30 @@ from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment
 from services.booking.quorum.planning import plan_decision
 from services.booking.seats import queries, store
-from services.booking.seats.deciding import OFFER_EXPIRES, acts_for, lock_place, record, serve_queue, set_timers, settle
-from services.booking.seats.domain import BookingUnknown, Change, Fact, Session, SessionNotReady
-from shared import clock, outbox, telemetry
+from services.booking.seats.deciding import (
+    OFFER_EXPIRES,
+    acts_for,
+    lock_agent,
+    lock_place,
+    own_booking,
+    record,
+    serve_queue,
+    set_timers,
+    settle,
+)
+from services.booking.seats.domain import BookingUnknown, Change, Fact, NoSeatToSwap, Opening, Session, SessionNotReady, give_back
+from shared import clock, outbox
 from shared.bus import Caller
 from shared.consumers import Consumers, Received
+from shared.contracts.agenda import SwapBooking
 from shared.contracts.booking import (
     AcceptOffer,
-    AvailabilityList,
     Booking,
+    BookingConfirmed,
     BookingList,
     BookSeat,
     CancelBooking,
     DeclineOffer,
-    GetAvailability,
     GetBooking,
     ListBookings,
     WaitlistJoined,
@@ -50,15 +59,11 @@ from shared.database import Database
 from shared.errors import NotAllowed, Refused
 from shared.outbox import Causing
 from shared.requests import Order, Requests
-from shared.service import Context
 from shared.timers import Timer, Timers
 
 requests = Requests()
 events = Consumers()
 timers = Timers()
-
-ANNOUNCING_SECONDS = 0.5
-ANNOUNCED_AT_ONCE = 100  # counters are an estimate for lists: under a rush they lag a little rather than fill the outbox
 
 
 # --- orders -----------------------------------------------------------------------------------------------------------
@@ -66,42 +71,65 @@ ANNOUNCED_AT_ONCE = 100  # counters are an estimate for lists: under a rush they
 
 @requests.grouped_command(BookSeat, largest=256)
 async def book_seats(orders: Sequence[Order[BookSeat]], tx: AsyncConnection) -> Sequence[Booking | Refused]:
-    """Decide one by one, in the order of arrival, on sessions that are locked and read once."""
-    wanted = [order.request for order in orders]
-    asked = [(each.session_id, each.agent_id) for each in wanted]
-    sessions, places, with_tokens = await store.lock_sessions(tx, *map(list, zip(*asked, strict=True)))
+    """Decide one by one, in the order of arrival, on agents and sessions that are locked and read once."""
+    asked = [(order.request.session_id, order.request.agent_id) for order in orders]
+    sessions, agendas, with_tokens = await store.lock_for_orders(tx, asked, clock.now())
     now = clock.now()
     tokens = _Tokens(await priority.brought(tx, asked, now), sessions) if with_tokens else _Tokens({}, sessions)
 
     answers: list[Booking | Refused] = []
     facts: list[tuple[Fact, Order[BookSeat]]] = []
-    taken: dict[tuple[UUID, UUID], UUID] = {}  # within this group
-    for order, place in zip(orders, places, strict=True):
-        session_id, agent_id = order.request.session_id, order.request.agent_id
+    for order, (session_id, agent_id) in zip(orders, asked, strict=True):
         try:
             if not acts_for(order.caller, agent_id) and not order.caller.has("innovation_referent"):
                 raise NotAllowed(f"{order.caller.actor} books for {agent_id}")
             if (session := sessions.get(session_id)) is None:
                 raise SessionNotReady(f"session {session_id}")
+            agenda, token = agendas[agent_id], tokens.of(session_id, agent_id)
             must_name_a_manager(session, order.request.manager_id)
-            already, token = place or taken.get((session_id, agent_id)), tokens.of(session_id, agent_id)
-            fact = session.book(outbox.uuid7(), agent_id, already, now, token=token is not None)
+            fact = session.book(outbox.uuid7(), agent_id, agenda, now, token=token is not None)
             fact = ask_first(session, fact, order.request.manager_id, now, is_holiday)
         except Refused as refusal:
             answers.append(refusal)
         else:
-            taken[session_id, agent_id] = fact.booking_id
             if token is not None and isinstance(fact, WaitlistJoined):
                 tokens.used[token.token_id] = fact.booking_id
             facts.append((fact, order))
-            answers.append(opened(fact, session.waiting).model_copy(update=_circumstances(order, session)))
+            answers.append(_made(fact, session, agenda, order.request.manager_id, order.caller))
+            agenda.add(fact.booking_id, fact.state, session.occasion)
 
     await store.record(tx, sessions, [fact for fact, _ in facts])
     await priority.use(tx, tokens.used, now)
-    await pending.note(tx, [(answer.booking_id, answer.manager_id, answer.booked_by) for answer in answers if isinstance(answer, Booking)])
+    await pending.note(tx, [answer for answer in answers if isinstance(answer, Booking)])
     await set_timers(tx, [fact for fact, _ in facts])
     await outbox.record_each(tx, facts)
     return answers
+
+
+@requests.command(SwapBooking)
+async def swap_booking(request: SwapBooking, caller: Caller, tx: AsyncConnection) -> Booking:
+    """One seat for another: both sessions are locked, so it is both or nothing; the queue of the seat given back is served (B5).
+
+    The old seat is gone also where the new one still awaits the line manager's approval (B7): the same manager's, unless another is named.
+    """
+    sessions, agenda, old = await lock_agent(tx, request.booking_id, caller, request.session_id)
+    if (session := sessions.get(request.session_id)) is None:
+        raise SessionNotReady(f"session {request.session_id}")
+    given, left, now = sessions[old.session_id], agenda.without(old.booking_id), clock.now()
+    must_name_a_manager(session, manager_id := request.manager_id or old.manager_id)
+
+    back = give_back(given, old, now)
+    fact = session.book(outbox.uuid7(), old.agent_id, left, now)
+    if not isinstance(fact, BookingConfirmed):
+        raise NoSeatToSwap(f"session {session.session_id} has {session.waiting} waiting")
+    fact = ask_first(session, fact, manager_id, now, is_holiday)
+    served = await serve_queue(tx, given, "place libérée", now)
+
+    await record(tx, given, [back, *served], caller)
+    await record(tx, session, [fact], caller)
+    made = _made(fact, session, left, manager_id, caller)
+    await pending.note(tx, [made])
+    return made
 
 
 @requests.command(CancelBooking)
@@ -120,12 +148,20 @@ async def cancel_booking(request: CancelBooking, caller: Caller, tx: AsyncConnec
 
 @requests.command(AcceptOffer)
 async def accept_offer(request: AcceptOffer, caller: Caller, tx: AsyncConnection) -> Booking:
-    """Whoever has the session's lock first, the agent or the deadline, decides what becomes of the offer (W3)."""
-    session, booking = await lock_place(tx, request.booking_id, caller)
+    """Whoever has the session's lock first, the agent or the deadline, decides what becomes of the offer (W3).
 
+    With `instead_of`, that seat is given back in the same transaction, and its queue is served (B5).
+    """
+    sessions, agenda, booking = await lock_agent(tx, request.booking_id, caller, with_booking=request.instead_of)
     now = clock.now()
+    if request.instead_of is not None:
+        old = await own_booking(tx, request.instead_of, booking.agent_id)
+        given, agenda = sessions[old.session_id], agenda.without(old.booking_id)
+        back = give_back(given, old, now)
+        await record(tx, given, [back, *await serve_queue(tx, given, "place libérée", now)], caller)
 
-    (fact,) = await settle(tx, session, [session.accept(booking, now)], now)
+    session = sessions[booking.session_id]
+    (fact,) = await settle(tx, session, [session.accept(booking, agenda, now)], now)
 
     await record(tx, session, [fact], caller)
     return changed(booking, fact)
@@ -176,12 +212,6 @@ async def list_bookings(request: ListBookings, caller: Caller, database: Databas
         raise NotAllowed(f"{caller.actor} lists the bookings of {request.agent_id}")
     async with database.connect() as connection:
         return BookingList(bookings=await queries.bookings_of(connection, request.agent_id, request.limit))
-
-
-@requests.query(GetAvailability)
-async def get_availability(request: GetAvailability, _: Caller, database: Database) -> AvailabilityList:
-    async with database.connect() as connection:
-        return AvailabilityList(sessions=await queries.availability(connection, request.session_ids))
 
 
 # --- what catalog says ------------------------------------------------------------------------------------------------
@@ -238,43 +268,28 @@ async def _bring_offers_forward(tx: AsyncConnection, session: Session, now: date
 async def seat_for(tx: AsyncConnection, session_id: UUID, agent_id: UUID, cause: Causing) -> None:
     """The seat of whom a private session was made for, within the caller's transaction: it is closed to everybody else (B6).
 
-    Raises `session_not_ready` while catalog's word has not reached the seats, and is asked again.
+    They agreed to its hours, so it is theirs whatever else they have (B5, B10). Raises `session_not_ready` while catalog's word has not
+    reached the seats, and is asked again.
     """
-    if (session := await store.lock_session(tx, session_id)) is None:
+    sessions, agendas, _ = await store.lock_for_orders(tx, [(session_id, agent_id)], clock.now())
+    if (session := sessions.get(session_id)) is None:
         raise SessionNotReady(f"session {session_id}")
     if session.status == "cancelled":
         return
     session.milestones = replace(session.milestones, opens_at=None, closes_at=session.starts_at)
-    fact = session.book(outbox.uuid7(), agent_id, None, clock.now())
+    fact = session.book(outbox.uuid7(), agent_id, agendas[agent_id].only_in(session_id), clock.now())
     await store.record(tx, {session_id: session}, [fact])
     await outbox.record(tx, fact, cause=cause)
-
-
-# --- what booking says of itself --------------------------------------------------------------------------------------
-
-
-async def announce_availability(context: Context) -> None:
-    """Tell the counters of the sessions that changed, and look whether they agree with the rows they count (`queries.audit`)."""
-    while True:
-        async with context.database.begin() as tx:
-            announcements = await store.announce(tx, ANNOUNCED_AT_ONCE)
-            await outbox.record(tx, *announcements)
-            if announcements:
-                for finding in await queries.audit(tx, clock.now(), [each.session_id for each in announcements]):
-                    telemetry.log.error("audit_failed", session_id=str(finding.session_id), finding=finding.code)
-        await asyncio.sleep(ANNOUNCING_SECONDS)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-def _circumstances(order: Order[BookSeat], session: Session) -> dict[str, Any]:
-    """Whom to ask, and who booked where it was not the agent."""
-    wanted = order.request
-    return {
-        "manager_id": wanted.manager_id if session.needs_approval else None,
-        "booked_by": None if order.caller.is_agent(wanted.agent_id) else order.caller.actor,
-    }
+def _made(fact: Opening, session: Session, agenda: Agenda, manager_id: UUID | None, caller: Caller) -> Booking:
+    """With whom to ask, and who booked where it was not the agent."""
+    asked = manager_id if session.needs_approval else None
+    booked_by = None if caller.is_agent(fact.agent_id) else caller.actor
+    return opened(fact, session, agenda).model_copy(update={"manager_id": asked, "booked_by": booked_by})
 
 
 class _Tokens:

@@ -11,7 +11,8 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.contracts.booking import Availability, Booking, BookingState, OfferState, Pending, SeatOffer
+from shared.contracts.availability import Availability
+from shared.contracts.booking import Booking, BookingState, OfferState, Pending, SeatOffer
 
 # Before somebody are those who joined earlier, unless they have no priority token while this one has, and those who joined later with one
 # while this one has none (W1). Who has an offer waits for nobody. A group that awaits seats is one, as it is in `session.waiting`.
@@ -41,7 +42,7 @@ _OF_AGENT = text(f"{_BOOKING} where agent_id = :agent_id order by booked_at desc
 
 _AVAILABILITY = text(
     """
-    select session_id, capacity, held, waiting, opens_at, coalesce(closes_at, starts_at) as closes_at
+    select session_id, capacity, held, waiting, over_capacity, opens_at, coalesce(closes_at, starts_at) as closes_at
     from unnest(cast(:session_ids as uuid[])) with ordinality as asked(session_id, place) join session using (session_id)
     order by place
     """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,20 +18,22 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.booking.agenda import store as agenda
+from services.booking.agenda.domain import Agenda, Occasion
 from services.booking.deadlines.domain import Milestones
+from services.booking.offers.domain import offer_state_after
 from services.booking.pending import store as pending
-from services.booking.places.domain import offer_state_after
 from services.booking.seats.domain import Fact, Session
 from services.booking.seats.queries import booking_of
 from shared.contracts.approval import BookingApprovalRequested
-from shared.contracts.booking import Booking, SeatOfferMade, SessionAvailabilityChanged, WaitlistJoined, WaitlistPromoted
-from shared.contracts.catalog import SessionState
-from shared.contracts.quorum import Quorum
+from shared.contracts.booking import Booking, SeatOfferMade, WaitlistJoined, WaitlistPromoted
+from shared.contracts.catalog import ActivityType, SessionState
 from shared.database import fetch
 
 # A session that the release before wrote has no dates of B6 and W4 yet: it is open, and offers seats, until it starts.
 _SESSION = """
-    session_id, series_id, starts_at, opens_at, coalesce(closes_at, starts_at) as closes_at, cancellation_cutoff, promotions_until,
+    session_id, series_id, activity_type, delivery_mode, city, coalesce(spans, tstzmultirange(tstzrange(starts_at, ends_at))) as spans,
+    starts_at, opens_at, coalesce(closes_at, starts_at) as closes_at, cancellation_cutoff, promotions_until,
     coalesce(offers_until, starts_at) as offers_until, status, capacity, held, waiting, passed, sequence, catalog_version,
     needs_approval
 """
@@ -39,32 +42,24 @@ _BOOKING = """
     offer_state, offer_deadline, offered_at, pending_kind, pending_state, pending_since, pending_until, pending_silence_keeps
 """
 
-# A statement sees the rows of other tables as they were when it began, also when it then waited for a lock. Every decision moves
-# `sequence`, so `sequence_seen` tells whether anything was decided meanwhile: only then are the agents' places read a second time.
+# Agents before sessions, sessions before the agendas that are read: each part of the statement asks for the result of the one before, so
+# that whatever another transaction committed while this one waited is seen. Rows that were locked are the newest by themselves.
 _LOCK_FOR_ORDERS = f"""
-    with locked as materialized (
-        select {_SESSION} from session where session_id = any($1::uuid[]) order by session_id for update
-    ), known as materialized (
-        select locked.*, (select seen.sequence from session seen where seen.session_id = locked.session_id) as sequence_seen from locked
+    with agents as materialized (
+        select count(pg_advisory_xact_lock({agenda.LOCK.format(agent_id="agent_id")})) as locked
+        from (select distinct agent_id from unnest($2::uuid[]) as asked(agent_id) order by agent_id) as in_order
+    ), locked as materialized (
+        select {_SESSION} from session
+        where session_id = any(case when (select locked from agents) > 0 then $1::uuid[] end) order by session_id for update
+    ), has as materialized (
+        {agenda.PLACES.format(agents="case when (select count(*) from locked) > 0 then $2::uuid[] end", since="$3")}
     )
-    select known.*, (
-        select active.booking_id from booking active
-        where active.session_id = asked.session_id and active.agent_id = asked.agent_id and active.state in ('confirmed', 'waiting')
-    ) as already, exists (
+    select locked.*, {agenda.AGENDA.format(agent_id="asked.agent_id")}, exists (
         select from priority_token token
-        where token.agent_id = asked.agent_id and token.series_id = known.series_id and token.used_at is null
+        where token.agent_id = asked.agent_id and token.series_id = locked.series_id and token.used_at is null
     ) as brings_token
     from unnest($1::uuid[], $2::uuid[]) with ordinality as asked(session_id, agent_id, place)
-    left join known on known.session_id = asked.session_id
-    order by place
-"""
-
-_ACTIVE_PLACES = """
-    select (
-        select active.booking_id from booking active
-        where active.session_id = asked.session_id and active.agent_id = asked.agent_id and active.state in ('confirmed', 'waiting')
-    ) as already
-    from unnest($1::uuid[], $2::uuid[]) with ordinality as asked(session_id, agent_id, place)
+    left join locked on locked.session_id = asked.session_id
     order by place
 """
 
@@ -83,6 +78,12 @@ _HEADS = text(
         (select {_BOOKING} from booking where session_id = :session_id and state = 'waiting' and not priority and offer_state is null
          order by session_sequence limit :number)
     ) as first order by priority desc, session_sequence limit :number
+    """
+)
+_SEATED = text(
+    f"""
+    select {_BOOKING} from booking where session_id = :session_id and state = 'confirmed'
+    order by coalesce(given_sequence, session_sequence) desc
     """
 )
 _OFFERED = text(f"select {_BOOKING} from booking where session_id = :session_id and offer_state = 'offered' order by session_sequence")
@@ -131,11 +132,12 @@ _OPEN = text(
     """
     with opened as (
         insert into session
-            (session_id, series_id, activity_type, starts_at, ends_at, opens_at, closes_at, cancellation_cutoff, promotions_until,
-             offers_until, status, capacity, catalog_version, needs_approval)
+            (session_id, series_id, activity_type, delivery_mode, city, spans, starts_at, ends_at, opens_at, closes_at, cancellation_cutoff,
+             promotions_until, offers_until, status, capacity, catalog_version, needs_approval)
         values
-            (:session_id, :series_id, :activity_type, :starts_at, :ends_at, :opens_at, :closes_at, :cancellation_cutoff, :promotions_until,
-             :offers_until, :status, :capacity, 0, :needs_approval)
+            (:session_id, :series_id, :activity_type, :delivery_mode, :city, cast(cast(:spans as text) as tstzmultirange), :starts_at,
+             :ends_at, :opens_at, :closes_at, :cancellation_cutoff, :promotions_until, :offers_until, :status, :capacity, 0,
+             :needs_approval)
         on conflict do nothing
         returning session_id
     )
@@ -146,7 +148,8 @@ _OPEN = text(
 _TAKE_OVER = text(
     """
     update session
-    set series_id = :series_id, activity_type = :activity_type, starts_at = :starts_at, ends_at = :ends_at, opens_at = :opens_at,
+    set series_id = :series_id, activity_type = :activity_type, delivery_mode = :delivery_mode, city = :city,
+        spans = cast(cast(:spans as text) as tstzmultirange), starts_at = :starts_at, ends_at = :ends_at, opens_at = :opens_at,
         closes_at = :closes_at, cancellation_cutoff = :cancellation_cutoff, promotions_until = :promotions_until,
         offers_until = :offers_until, status = :status, capacity = :capacity,
         private = :private, passed = :passed, over_capacity = greatest(held - :capacity, 0), sequence = :sequence,
@@ -155,42 +158,29 @@ _TAKE_OVER = text(
     """
 )
 
-# The announcement has a row of its own: it must neither wait for the lock of a busy session nor hold it.
-_ANNOUNCE = text(
-    """
-    with due as (
-        select announcement.session_id from announcement join session using (session_id)
-        where announcement.session_sequence < session.sequence and announced_at <= clock_timestamp() - interval '1 second'
-        order by announced_at limit :most for update of announcement skip locked
-    )
-    update announcement
-    set version = announcement.version + 1, session_sequence = session.sequence, announced_at = clock_timestamp()
-    from due join session using (session_id)
-    left join session_quorum quorum on quorum.session_id = due.session_id and quorum.state <> 'none'
-    where announcement.session_id = due.session_id
-    returning announcement.session_id, announcement.version, announcement.session_sequence, session.capacity, session.held, session.waiting,
-              quorum.needed, quorum.decides_at, quorum.state as quorum_state
-    """
-)
 
-
-async def lock_sessions(
-    tx: AsyncConnection, session_ids: Sequence[UUID], agent_ids: Sequence[UUID]
-) -> tuple[dict[UUID, Session], list[UUID | None], bool]:
-    """Lock the sessions that are known, in the order of their ids, and find the active place that each (session, agent) has.
+async def lock_for_orders(
+    tx: AsyncConnection, asked: Sequence[tuple[UUID, UUID]], now: datetime
+) -> tuple[dict[UUID, Session], dict[UUID, Agenda], bool]:
+    """Lock these (session, agent), as far as the sessions are known, and read what each agent has by then.
 
     The last answer tells whether somebody may bring a priority token (W1): nearly always nobody does, and nothing more is read.
     """
-    asked = list(session_ids), list(agent_ids)
-    rows = await fetch(tx, _LOCK_FOR_ORDERS, *asked)
+    rows = await fetch(tx, _LOCK_FOR_ORDERS, [session_id for session_id, _ in asked], [agent_id for _, agent_id in asked], now)
     sessions: dict[UUID, Session] = {}
-    for row in rows:
-        if row["session_id"] is not None and row["session_id"] not in sessions:
-            sessions[row["session_id"]] = _session(row)
-    with_tokens = any(row["brings_token"] for row in rows)
-    if any(row["sequence"] != row["sequence_seen"] for row in rows):
-        rows = await fetch(tx, _ACTIVE_PLACES, *asked)
-    return sessions, [row["already"] for row in rows], with_tokens
+    agendas: dict[UUID, Agenda] = {}
+    for row, (session_id, agent_id) in zip(rows, asked, strict=True):
+        if row["session_id"] is not None and session_id not in sessions:
+            sessions[session_id] = _session(row)
+        if agent_id not in agendas:
+            agendas[agent_id] = agenda.agenda_of(row)
+    return sessions, agendas, any(row["brings_token"] for row in rows)
+
+
+async def one_booking(tx: AsyncConnection, booking_id: UUID) -> Booking | None:
+    """As it is now: to be trusted under the lock of its session only."""
+    row = (await tx.execute(_ONE_BOOKING, {"booking_id": booking_id})).one_or_none()
+    return None if row is None else booking_of(row)
 
 
 async def lock_session(tx: AsyncConnection, session_id: UUID) -> Session | None:
@@ -214,6 +204,11 @@ async def heads(tx: AsyncConnection, session: Session, number: int) -> list[Book
 
 async def active_bookings(tx: AsyncConnection, session: Session) -> list[Booking]:
     return [booking_of(row) for row in await tx.execute(_ACTIVE, {"session_id": session.session_id})]
+
+
+async def seated_newest_first(tx: AsyncConnection, session: Session) -> list[Booking]:
+    """By the decision that gave the seat, not by the one that queued for it."""
+    return [booking_of(row) for row in await tx.execute(_SEATED, {"session_id": session.session_id})]
 
 
 async def offered_bookings(tx: AsyncConnection, session: Session) -> list[Booking]:
@@ -286,27 +281,14 @@ async def take_over(tx: AsyncConnection, session: Session, catalog: SessionState
     await tx.execute(_TAKE_OVER, values | {"private": catalog.private})
 
 
-async def announce(tx: AsyncConnection, most: int) -> list[SessionAvailabilityChanged]:
-    """Number the announcements of the sessions that changed since their last one, at most one per second and session."""
-    return [
-        SessionAvailabilityChanged(
-            version=row.version,
-            session_id=row.session_id,
-            session_sequence=row.session_sequence,
-            capacity=row.capacity,
-            held=row.held,
-            waiting=row.waiting,
-            quorum=Quorum(needed=row.needed, decides_at=row.decides_at, state=row.quorum_state) if row.quorum_state else None,
-        )
-        for row in await tx.execute(_ANNOUNCE, {"most": most})
-    ]
-
-
 def _of_catalog(catalog: SessionState, milestones: Milestones) -> dict[str, Any]:
     return asdict(milestones) | {
         "session_id": catalog.session_id,
         "series_id": series_of(catalog),
         "activity_type": catalog.activity_type.value,
+        "delivery_mode": catalog.delivery_mode.value,
+        "city": catalog.venue.city if catalog.venue else None,
+        "spans": "{" + ",".join(f"[{period.starts_at.isoformat()},{period.ends_at.isoformat()})" for period in catalog.periods) + "}",
         "starts_at": catalog.starts_at,
         "ends_at": catalog.ends_at,
         "status": catalog.status,
@@ -324,6 +306,13 @@ def _session(row: Mapping[Any, Any] | asyncpg.Record) -> Session:
     return Session(
         session_id=row["session_id"],
         series_id=row["series_id"],
+        occasion=Occasion(
+            session_id=row["session_id"],
+            activity_type=ActivityType(row["activity_type"]),
+            spans=tuple((span.lower, span.upper) for span in row["spans"]),
+            in_person=row["delivery_mode"] in agenda.IN_PERSON,
+            city=row["city"],
+        ),
         starts_at=row["starts_at"],
         milestones=Milestones(
             opens_at=row["opens_at"],

@@ -18,7 +18,7 @@ from services.catalog.series.domain import Series, SeriesUnknown, changed, check
 from shared import clock, outbox
 from shared.bus import Caller
 from shared.consumers import Consumers, Received
-from shared.contracts.booking import SessionAvailabilityChanged
+from shared.contracts.availability import SessionAvailabilityChanged
 from shared.contracts.catalog import SessionState
 from shared.contracts.messages import Event
 from shared.contracts.series import ChangeSeries, PreviewSeriesChange, SeriesChange, SeriesPreview, SeriesState

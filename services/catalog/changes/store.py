@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.catalog.activities import store as activities
 from services.catalog.changes.domain import Revision
 from services.catalog.series import store
-from shared.contracts.booking import SessionAvailabilityChanged
+from shared.contracts.availability import SessionAvailabilityChanged
 
 # In the order of ids, so that two batches that share sessions queue up.
 _TELL = text(

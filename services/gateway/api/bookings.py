@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.api.models import BookingItem, Bookings, BookingWish, NoMembers
+from services.gateway.api.models import Acceptance, BookingItem, Bookings, BookingWish, Exchange, NoMembers
 from services.gateway.api.openapi import refusals
 from services.gateway.desk import desk_of
-from services.gateway.programme.seats import Wish, ask_for_seat
+from services.gateway.programme.seats import Wish, ask_for_exchange, ask_for_seat
 from services.gateway.web.etags import expected_version, tagged, version_tag
+from shared.contracts.agenda import SwapBooking
 from shared.contracts.booking import AcceptOffer, CancelBooking, DeclineOffer, GetBooking, ListBookings
 from shared.contracts.moves import ConfirmBooking
 from shared.errors import InvalidRequest, Refused
@@ -107,24 +108,56 @@ async def cancel_booking(
     return Response(booking.model_dump_json(), 200, {"ETag": version_tag(booking), "Cache-Control": "no-store"}, "application/json")
 
 
-OFFER_REFUSALS = refusals(
+OFFER_CODES = (
     "not_signed_in", "token_invalid", "booking_unknown", "offer_unknown", "offer_answered", "offer_expired", "session_started",
     "session_is_cancelled", "idempotency_key_in_use", "contended",
 )  # fmt: skip
 
 
-@router.post("/bookings/{booking_id}/offer/accept", response_model=BookingItem, responses=OFFER_REFUSALS)
+@router.post(
+    "/bookings/{booking_id}/swap",
+    response_model=BookingItem,
+    status_code=201,
+    responses=refusals(
+        "not_signed_in", "token_invalid", "booking_unknown", "booking_not_active", "session_not_ready", "session_started",
+        "session_is_cancelled", "booking_not_open_yet", "booking_closed", "already_booked", "overlap", "fair_use_limit", "no_seat_to_swap",
+        "line_manager_required", "contact_invalid", "contact_is_oneself", "idempotency_key_in_use", "contended",
+    ),
+)  # fmt: skip
+async def swap_booking(
+    request: Request,
+    booking_id: UUID,
+    wish: Exchange,
+    _idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=LONGEST_KEY)] = None,
+) -> Response:
+    """Give this seat back and take a free one in another session: both or nothing."""
+    desk = desk_of(request)
+    principal = await desk.door.signed_in(request)
+    order = SwapBooking(booking_id=booking_id, session_id=wish.session_id)
+    booking = await ask_for_exchange(desk, order, principal, principal.caller(key_of(request)), wish.line_manager_email)
+    headers = {"Location": f"{PREFIX}/bookings/{booking.booking_id}", "ETag": version_tag(booking), "Cache-Control": "no-store"}
+    return Response(booking.model_dump_json(), 201, headers, "application/json")
+
+
+@router.post(
+    "/bookings/{booking_id}/offer/accept",
+    response_model=BookingItem,
+    responses=refusals(*OFFER_CODES, "overlap", "fair_use_limit", "booking_not_active"),
+)
 async def accept_offer(
     request: Request,
     booking_id: UUID,
-    _body: Annotated[NoMembers | None, Body()] = None,
+    wish: Acceptance | None = None,
     _idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=LONGEST_KEY)] = None,
 ) -> Response:
-    """Take the seat that is offered, before its `deadline`. `offer_expired` carries the `rank` that booking again would give now."""
-    return await _answer(request, AcceptOffer(booking_id=booking_id))
+    """Take the seat that is offered, before its `deadline`. `offer_expired` carries the `rank` that booking again would give now.
+
+    `overlap` and `fair_use_limit` list seats; ask again with one of them in `instead_of`, and it is given back in the same breath.
+    """
+    return await _answer(request, AcceptOffer(booking_id=booking_id, instead_of=wish.instead_of if wish else None))
 
 
-@router.post("/bookings/{booking_id}/offer/decline", response_model=BookingItem, responses=OFFER_REFUSALS)
+@router.post("/bookings/{booking_id}/offer/decline", response_model=BookingItem, responses=refusals(*OFFER_CODES))
 async def decline_offer(
     request: Request,
     booking_id: UUID,

@@ -235,3 +235,22 @@ class NoMembers(BaseModel):
     """An object without members: everything is in the address. What is not understood is refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{}]})
+
+
+class Exchange(BaseModel):
+    """The session to have a seat in instead."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"session_id": A_SESSION}]})
+
+    session_id: UUID
+    line_manager_email: str = Field(
+        default="", max_length=254, description="As in a booking; without it, whoever was asked about the seat that is given back."
+    )
+
+
+class Acceptance(BaseModel):
+    """Nothing, or the seat that is given back for the one that is accepted."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"instead_of": A_BOOKING}]})
+
+    instead_of: UUID | None = None

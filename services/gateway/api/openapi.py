@@ -75,6 +75,9 @@ STATUS = {
     "group_has_more_names": 409,
     "group_offer_unknown": 404,
     "group_offer_expired": 410,
+    "overlap": 409,
+    "fair_use_limit": 409,
+    "no_seat_to_swap": 409,
     "offer_unknown": 404,
     "offer_answered": 409,
     "offer_expired": 410,
@@ -157,8 +160,10 @@ BOOK: dict[str, Any] = {
     "description": (
         "Book a seat for the signed-in agent, or a rank in the queue when none is free: look at `state`. The same Idempotency-Key gives "
         "the same answer for 48 hours. `already_booked` carries `booking_id` and its `location`. `session_not_ready` will pass: try again. "
-        "`booking_not_open_yet` and `booking_closed` carry the date, `opens_at` or `closes_at`. A session with `needs_approval` wants "
-        "`line_manager_email`: the seat is held, with `pending`, until the line manager answers."
+        "`booking_not_open_yet` and `booking_closed` carry the date, `opens_at` or `closes_at`. `overlap` carries the `clashes`, each of "
+        "which can be exchanged (`/bookings/{booking_id}/swap`); `fair_use_limit` carries the `limit` and the `bookings` that count. "
+        "`overlaps` in the answer names seats at the same hours that may be kept, since one of the two is remote. A session with "
+        "`needs_approval` wants `line_manager_email`: the seat is held, with `pending`, until the line manager answers."
     ),
     "operationId": "book",
     "parameters": [
@@ -180,8 +185,8 @@ BOOK: dict[str, Any] = {
         str(status): response
         for status, response in refusals(
             "not_signed_in", "token_invalid", "session_unknown", "session_not_ready", "session_started", "session_is_cancelled",
-            "booking_not_open_yet", "booking_closed", "already_booked", "line_manager_required", "contact_invalid",
-            "contact_is_oneself", "not_allowed", "agent_unknown", "idempotency_key_in_use", "contended", *WRITES,
+            "booking_not_open_yet", "booking_closed", "already_booked", "overlap", "fair_use_limit", "line_manager_required",
+            "contact_invalid", "contact_is_oneself", "not_allowed", "agent_unknown", "idempotency_key_in_use", "contended", *WRITES,
         ).items()
     },
     "security": [{"bearer": []}, {"session": []}],

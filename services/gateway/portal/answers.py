@@ -8,32 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from services.gateway.desk import desk_of
-from services.gateway.portal import approvals, hosts, wording
+from services.gateway.portal import approvals, exchanges, hosts, wording
 from services.gateway.portal.asking import patiently
 from services.gateway.portal.bookings import booking_id_of, signed_in_visit
 from services.gateway.portal.visit import Visit, refused, visit_of
 from services.gateway.programme import queries
+from services.gateway.web.forms import form_of
 from services.gateway.web.problems import headers_of
 from shared import clock
 from shared.bus import Caller
 from shared.contracts.booking import AcceptOffer, Booking, BookingState, CancelBooking, DeclineOffer, GetBooking
-from shared.contracts.messages import Request as Order
 from shared.contracts.moves import ConfirmBooking
 from shared.errors import Refused
 from shared.links import Link, Purpose, read_link
 
-PATHS: Mapping[str, type[AcceptOffer | DeclineOffer | ConfirmBooking]] = {
-    "accepter": AcceptOffer,
-    "decliner": DeclineOffer,
-    "confirmer": ConfirmBooking,
-}
-ORDERS: Mapping[Purpose, type[AcceptOffer | DeclineOffer | CancelBooking | ConfirmBooking]] = {
+Answer = AcceptOffer | DeclineOffer | CancelBooking | ConfirmBooking
+PATHS: Mapping[str, type[Answer]] = {"accepter": AcceptOffer, "decliner": DeclineOffer, "confirmer": ConfirmBooking}
+ORDERS: Mapping[Purpose, type[Answer]] = {
     Purpose.ACCEPT_OFFER: AcceptOffer,
     Purpose.DECLINE_OFFER: DeclineOffer,
     Purpose.GIVE_BACK: CancelBooking,
@@ -63,12 +61,16 @@ class LinkExpired(Refused):
 async def answer_offer(request: Request) -> Response:
     """The two buttons of « Mes inscriptions »; what became of it is said there."""
     visit, principal = await signed_in_visit(request)
-    order = PATHS[request.url.path.rpartition("/")[2]](booking_id=booking_id_of(request))
+    form = await form_of(request)
+    order = _order(PATHS[request.url.path.rpartition("/")[2]], booking_id_of(request), form)
     try:
         booking = await patiently(lambda each: visit.desk.bus.ask(order, each), principal.caller())
     except Refused as refusal:
         if refusal.code in AWAY:
             raise
+        if refusal.code in exchanges.TITLES:
+            booking = await visit.desk.bus.ask(GetBooking(booking_id=order.booking_id), principal.caller())
+            return await exchanges.ask_whether_to_exchange(visit, refusal, booking.session_id, accepting=True)
         await visit.say("error", _refused_in_words(refusal))
     else:
         await visit.say("success", wording.reconfirmed(booking) if isinstance(order, ConfirmBooking) else wording.answered(booking))
@@ -95,7 +97,7 @@ async def answer_by_link(request: Request) -> Response:
         return await approvals.decide(request, visit, link)
     if link.purpose is Purpose.GIVE_BACK and link.expires_at <= clock.now():
         raise LinkExpired(f"it was for booking {link.booking_id}")
-    order: Order[Booking] = ORDERS[link.purpose](booking_id=link.booking_id)
+    order = _order(ORDERS[link.purpose], link.booking_id, await form_of(request))
     if link.purpose in ONLY_WHILE_ASKED:
         booking = await _booking(visit, link)
         if not _awaits(link, booking):
@@ -106,11 +108,20 @@ async def answer_by_link(request: Request) -> Response:
     except Refused as refusal:
         if refusal.code in AWAY:
             raise
+        if refusal.code in exchanges.TITLES:
+            return await exchanges.ask_whether_to_exchange(visit, refusal, (await _booking(visit, link)).session_id, accepting=True)
         response = await _page(visit, link, await _booking(visit, link), refusal=refusal, status=refusal.status)
         response.headers.update(headers_of(refusal))
         return response
     done = wording.reconfirmed(booking) if link.purpose is Purpose.CONFIRM_BOOKING else wording.answered(booking)
     return await _page(visit, link, booking, done=done)
+
+
+def _order(kind: type[Answer], booking_id: UUID, form: Mapping[str, str]) -> Answer:
+    """Saying yes may name a seat to give back for it (B5)."""
+    if kind is AcceptOffer:
+        return AcceptOffer(booking_id=booking_id, instead_of=exchanges.id_in(form, "a_la_place"))
+    return kind(booking_id=booking_id)
 
 
 def signed_link(request: Request, *purposes: Purpose) -> Link:

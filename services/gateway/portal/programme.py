@@ -18,7 +18,7 @@ from starlette.routing import Route
 from services.gateway.demand import handlers as demand
 from services.gateway.desk import Desk
 from services.gateway.login.domain import NotSignedIn
-from services.gateway.portal import wording
+from services.gateway.portal import exchanges, wording
 from services.gateway.portal.asking import my_bookings, patiently
 from services.gateway.portal.visit import Visit, refused, visit_of
 from services.gateway.programme import queries
@@ -29,7 +29,8 @@ from services.gateway.web.forms import form_of
 from services.gateway.web.problems import headers_of
 from shared import clock
 from shared.clock import PARIS
-from shared.contracts.booking import ACTIVE_STATES, Booking, BookingState, GetAvailability
+from shared.contracts.availability import GetAvailability
+from shared.contracts.booking import ACTIVE_STATES, Booking, BookingState
 from shared.contracts.catalog import ActivityType, DeliveryMode
 from shared.errors import Refused
 
@@ -107,6 +108,8 @@ async def book_session(request: Request) -> Response:
     try:
         booking = await patiently(lambda caller: ask_for_seat(visit.desk, session_id, principal, caller, wish), principal.caller(key))
     except Refused as refusal:
+        if refusal.code in exchanges.TITLES:
+            return await exchanges.ask_whether_to_exchange(visit, refusal, session_id)
         values = await _session_values(visit, session_id)
         response = visit.page("session.html", status=refusal.status, flashes=[refused(refusal)], **values)
         response.headers.update(headers_of(refusal))
@@ -124,7 +127,8 @@ def booked_in_words(booking: Booking) -> str:
             "Courriel à suivre."
         )
     if booking.state is BookingState.CONFIRMED:
-        return "Votre place est confirmée. Confirmation enregistrée, courriel à suivre."
+        also = " Une autre de vos séances a lieu aux mêmes heures : l’une des deux est à distance, vous gardez les deux places."
+        return "Votre place est confirmée. Confirmation enregistrée, courriel à suivre." + (also if booking.overlaps else "")
     return f"Il ne reste pas de place : vous êtes en liste d’attente, au rang {booking.rank}. Courriel à suivre."
 
 

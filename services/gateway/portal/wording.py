@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from shared.clock import PARIS
 from shared.contracts.attendance import CheckInWay, HalfDay
-from shared.contracts.booking import AttendanceOutcome, Availability, Booking, BookingState, OfferState, PendingKind, PendingState
+from shared.contracts.availability import Availability
+from shared.contracts.booking import AttendanceOutcome, Booking, BookingState, OfferState, PendingKind, PendingState
 from shared.contracts.catalog import DeliveryMode, LocalPeriod, Period
 from shared.contracts.groups import GroupBooking, GroupState
 from shared.contracts.projects import ApplicationState, EngagementState, EntryKind, Outcome

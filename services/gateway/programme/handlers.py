@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.programme import store
 from shared.consumers import Consumers, Received
-from shared.contracts.booking import SessionAvailabilityChanged
+from shared.contracts.availability import SessionAvailabilityChanged
 from shared.contracts.catalog import ActivityPublished, SessionCancelled, SessionRescheduled, SessionScheduled
 
 events = Consumers()

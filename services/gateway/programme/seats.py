@@ -15,6 +15,7 @@ from services.gateway.directory.domain import Agent, AgentUnknown
 from services.gateway.login.principal import Principal
 from services.gateway.programme.domain import SessionUnknown
 from shared.bus import Bus, Caller
+from shared.contracts.agenda import SwapBooking
 from shared.contracts.booking import Booking, BookSeat
 from shared.contracts.catalog import GetSession
 from shared.contracts.groups import BookGroup, GroupBooking
@@ -55,6 +56,15 @@ async def _wished(tx: AsyncConnection, order: BookSeat, principal: Principal, wi
     if wish.line_manager_email:
         manager_id = await contacts.keep(tx, agent.agent_id, address_of_manager(wish.line_manager_email, agent.email))
     return order.model_copy(update={"agent_id": agent.agent_id, "manager_id": manager_id})
+
+
+async def ask_for_exchange(desk: Desk, order: SwapBooking, principal: Principal, caller: Caller, line_manager_email: str = "") -> Booking:
+    """One seat for another. Whom to ask for an approval may be named anew (B7)."""
+    if line_manager_email:
+        async with desk.database.begin() as tx:
+            manager_id = await contacts.keep(tx, principal.agent_id, address_of_manager(line_manager_email, principal.agent.email))
+        order = order.model_copy(update={"manager_id": manager_id})
+    return await desk.bus.ask(order, caller)
 
 
 async def _agent_for(tx: AsyncConnection, principal: Principal, email: str) -> Agent:

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.programme.domain import plain, search_text
-from shared.contracts.booking import SessionAvailabilityChanged
+from shared.contracts.availability import SessionAvailabilityChanged
 from shared.contracts.catalog import ActivityPublished, SessionState
 
 _ACTIVITY = text(

@@ -11,7 +11,8 @@ from services.notify.mail.claims import Mail
 from services.notify.mail.domain import MailKind
 from shared import clock
 from shared.bus import Bus, Caller
-from shared.contracts.booking import ACTIVE_STATES, Availability, GetAvailability
+from shared.contracts.availability import Availability, GetAvailability
+from shared.contracts.booking import ACTIVE_STATES
 from shared.contracts.catalog import SessionState
 from shared.contracts.groups import ACTIVE_GROUP_STATES
 from shared.database import Database

@@ -1,4 +1,4 @@
-"""Which fact calls for which mail, and whether a mail that waited still has something to say."""
+"""The kinds of mail, and whether a mail that waited still has something to say."""
 
 from __future__ import annotations
 
@@ -8,31 +8,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from shared.contracts.approval import BookingApprovalRequested, BookingApproved, BookingRefused, BookingReleased
 from shared.contracts.booking import (
-    BookingCancelled,
-    BookingConfirmed,
-    BookingEvent,
     BookingState,
     PendingKind,
-    SeatOfferAccepted,
-    SeatOfferExpired,
-    SeatOfferMade,
-    WaitlistJoined,
-    WaitlistLeft,
-    WaitlistPromoted,
 )
 from shared.contracts.catalog import Period, SessionState, VenueSheet
 from shared.contracts.groups import (
     ACTIVE_GROUP_STATES,
-    GroupBookingCancelled,
-    GroupBookingConfirmed,
-    GroupBookingRequested,
-    GroupEvent,
-    GroupSeatsOffered,
     GroupState,
 )
-from shared.contracts.moves import BookingReconfirmationRequested
 from shared.errors import Refused
 
 
@@ -56,6 +40,8 @@ class MailKind(StrEnum):
     OFFER_EXPIRED = "offer_expired"
     BOOKING_CANCELLED = "booking_cancelled"
     CANCELLED_BY_LAB = "cancelled_by_lab"
+    SEAT_WITHDRAWN = "seat_withdrawn"
+    VOLUNTEER_SOUGHT = "volunteer_sought"
     WAITLIST_CLOSED = "waitlist_closed"
     SESSION_MOVED = "session_moved"
     SHEET_ENTRUSTED = "sheet_entrusted"
@@ -142,6 +128,7 @@ TO_MANAGERS = (MailKind.APPROVAL_ASKED, MailKind.APPROVAL_LAPSED)
 CANCELLATIONS = (
     MailKind.BOOKING_CANCELLED,
     MailKind.CANCELLED_BY_LAB,
+    MailKind.SEAT_WITHDRAWN,
     MailKind.WAITLIST_CLOSED,
     MailKind.GROUP_CANCELLED,
     MailKind.GROUP_CLOSED,
@@ -165,7 +152,7 @@ ATTENDANCE = (
 )
 """About who came to a session: they leave whatever else is said of it, and change no calendar."""
 
-_CANCELLED_BY_AGENT = frozenset({BookingState.CANCELLED_BY_AGENT, BookingState.LATE_CANCELLED})
+CANCELLED_BY_AGENT = frozenset({BookingState.CANCELLED_BY_AGENT, BookingState.LATE_CANCELLED})
 # States in which a booking still is what the mail says.
 _STILL_TRUE: dict[MailKind, frozenset[BookingState | GroupState]] = {
     MailKind.BOOKING_CONFIRMED: frozenset({BookingState.CONFIRMED}),
@@ -174,8 +161,10 @@ _STILL_TRUE: dict[MailKind, frozenset[BookingState | GroupState]] = {
     MailKind.OFFER_MADE: frozenset({BookingState.WAITING}),
     MailKind.OFFER_ACCEPTED: frozenset({BookingState.CONFIRMED}),
     MailKind.OFFER_EXPIRED: frozenset({BookingState.LEFT}),
-    MailKind.BOOKING_CANCELLED: _CANCELLED_BY_AGENT,
+    MailKind.BOOKING_CANCELLED: CANCELLED_BY_AGENT,
     MailKind.CANCELLED_BY_LAB: frozenset({BookingState.CANCELLED_BY_LAB}),
+    MailKind.SEAT_WITHDRAWN: frozenset({BookingState.CANCELLED_BY_LAB}),
+    MailKind.VOLUNTEER_SOUGHT: frozenset({BookingState.CONFIRMED}),
     MailKind.WAITLIST_CLOSED: frozenset({BookingState.CLOSED}),
     MailKind.SESSION_MOVED: frozenset({BookingState.CONFIRMED, BookingState.WAITING}) | ACTIVE_GROUP_STATES,
     MailKind.GROUP_WAITING: frozenset({GroupState.WAITING}),
@@ -196,46 +185,9 @@ _STILL_TRUE: dict[MailKind, frozenset[BookingState | GroupState]] = {
 }
 
 # Kinds that make no sense once the lab cancelled the session: its own message follows from booking (E2).
-_NEEDS_A_SESSION_THAT_STANDS = frozenset({*FIRST_WORDS, *REMINDERS, *MOVES, MailKind.APPROVAL_ASKED, MailKind.OFFER_EXPIRED})
-
-
-_KINDS: dict[type[BookingEvent], MailKind] = {
-    BookingConfirmed: MailKind.BOOKING_CONFIRMED,
-    WaitlistJoined: MailKind.WAITLIST_JOINED,
-    WaitlistPromoted: MailKind.WAITLIST_PROMOTED,
-    SeatOfferMade: MailKind.OFFER_MADE,
-    SeatOfferAccepted: MailKind.OFFER_ACCEPTED,
-    SeatOfferExpired: MailKind.OFFER_EXPIRED,
-    BookingApprovalRequested: MailKind.APPROVAL_REQUESTED,
-    BookingApproved: MailKind.APPROVAL_GIVEN,
-    BookingRefused: MailKind.APPROVAL_REFUSED,
-    BookingReleased: MailKind.SEAT_RELEASED,
-}
-
-
-def kind_for(event: BookingEvent) -> MailKind | None:
-    """The mail that a fact of booking calls for. Who leaves the queue, or declines a seat, sees it on the page and gets none."""
-    if isinstance(event, BookingCancelled):
-        return MailKind.BOOKING_CANCELLED if event.state in _CANCELLED_BY_AGENT else MailKind.CANCELLED_BY_LAB
-    if isinstance(event, BookingReconfirmationRequested):
-        return MailKind.MOVED_URGENT if event.urgent else MailKind.SEAT_TO_RECONFIRM
-    if isinstance(event, WaitlistLeft):
-        return MailKind.WAITLIST_CLOSED if event.state is BookingState.CLOSED else None
-    return _KINDS.get(type(event))
-
-
-_GROUP_KINDS: dict[type[GroupEvent], MailKind] = {
-    GroupBookingRequested: MailKind.GROUP_WAITING,
-    GroupBookingConfirmed: MailKind.GROUP_CONFIRMED,
-    GroupSeatsOffered: MailKind.GROUP_OFFERED,
-}
-
-
-def kind_for_contact(event: GroupEvent) -> MailKind | None:
-    """The mail that a group's contact gets. What is kept for the group, or goes past it, is on its page."""
-    if isinstance(event, GroupBookingCancelled):
-        return MailKind.GROUP_CLOSED if event.state is GroupState.CLOSED else MailKind.GROUP_CANCELLED
-    return _GROUP_KINDS.get(type(event))
+_NEEDS_A_SESSION_THAT_STANDS = frozenset(
+    {*FIRST_WORDS, *REMINDERS, *MOVES, MailKind.APPROVAL_ASKED, MailKind.OFFER_EXPIRED, MailKind.VOLUNTEER_SOUGHT}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +286,7 @@ def calendar_part(kind: MailKind, booking: BookingState | GroupState) -> Literal
         return None
     if kind in CANCELLATIONS:
         return None if kind in NOT_IN_CALENDARS else "CANCEL"
-    return "REQUEST" if booking is BookingState.CONFIRMED and kind not in REMINDERS else None
+    return "REQUEST" if booking is BookingState.CONFIRMED and kind not in (*REMINDERS, MailKind.VOLUNTEER_SOUGHT) else None
 
 
 def settles_the_dates(kind: MailKind) -> bool:

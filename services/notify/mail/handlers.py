@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify.bounces import store as bounces
 from services.notify.mail import claims, queries, store
-from services.notify.mail.domain import Before, DeliverySettled, DeliveryUnknown, MailKind, kind_for, kind_for_contact, moved
+from services.notify.mail.domain import Before, DeliverySettled, DeliveryUnknown, MailKind, moved
+from services.notify.mail.kinds import kind_for, kind_for_contact
 from services.notify.mail.store import NewMail, key_of
 from services.notify.reminders import handlers as reminders
 from shared import telemetry
@@ -43,6 +44,7 @@ from shared.contracts.groups import (
 )
 from shared.contracts.moves import BookingReconfirmationRequested, BookingReconfirmed
 from shared.contracts.notify import Delivery, DeliveryList, GetSessionReport, ListDeliveries, ResolveDelivery, SessionReport
+from shared.contracts.overbooking import VolunteerSought
 from shared.contracts.projects import ApplicationDecided, ApplicationSubmitted, EngagementClosed, EngagementStarted
 from shared.database import Database
 from shared.errors import NotAllowed
@@ -69,6 +71,7 @@ events = Consumers()
     BookingReleased,
     BookingReconfirmationRequested,
     BookingReconfirmed,
+    VolunteerSought,
     largest=500,
 )
 async def follow_bookings(batch: Sequence[Received[BookingEvent]], tx: AsyncConnection) -> None:
@@ -81,6 +84,8 @@ def _about_booking(received: Received[BookingEvent]) -> NewMail | None:
     if (kind := kind_for(event)) is None:
         return None
     details = {name: value for name in ("rank", "reason") if (value := getattr(event, name, None))}
+    if getattr(event, "overlaps", ()):
+        details["overlaps"] = True
     details |= {name: value.isoformat() for name in ("deadline", "priority_until") if (value := getattr(event, name, None))}
     details |= _question(event)
     return NewMail(

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
-from shared.contracts.booking import SessionAvailabilityChanged
+from shared.contracts.availability import SessionAvailabilityChanged
 from shared.contracts.catalog import ActivityPublished, SessionCancelled, SessionRescheduled, SessionScheduled
 from shared.contracts.messages import TYPE_PREFIX, Envelope, Event
 from shared.errors import Refused

@@ -29,7 +29,7 @@ from services.notify.webhooks.domain import (
 from services.notify.webhooks.store import News
 from shared.bus import Caller
 from shared.consumers import Consumers, Received
-from shared.contracts.booking import SessionAvailabilityChanged
+from shared.contracts.availability import SessionAvailabilityChanged
 from shared.contracts.messages import Event
 from shared.contracts.webhooks import (
     AddWebhook,
