@@ -23,6 +23,7 @@ from deploy.cli_kept import letters_app, mails_app, outbox_app, timers_app
 from deploy.cli_sessions import sessions_app
 from deploy.cli_webhooks import webhooks_app
 from deploy.embedded import ADMIN_ROLE
+from deploy.scenes.show import show
 from deploy.target import Target, find
 from deploy.unprivileged import SetupError
 from shared.contracts.gateway import IssueDemoToken, ListDemand
@@ -148,6 +149,12 @@ def demo_token(agent: Annotated[str, typer.Argument(help="agent-0001, or a name 
 
     order = IssueDemoToken(sub=subs[0] if subs else agent)
     print(on_bus(lambda bus: bus.ask(order, replace(OPERATOR, idempotency_key=str(uuid4())))).token)
+
+
+@demo_app.command("show")
+def show_demo() -> None:
+    """Play the scenes that show what Lab-O promises, in French, on the running stack. Exit code 1 when one does not come out."""
+    raise typer.Exit(0 if run(show(find())) else 1)
 
 
 @demo_app.command("agents")
