@@ -21,7 +21,7 @@ from deploy.target import Target
 from deploy.unprivileged import SetupError
 from shared.bus import Bus
 from shared.clock import PARIS
-from shared.contracts.booking import GetAvailability
+from shared.contracts.availability import GetAvailability
 from shared.contracts.catalog import (
     ActivityType,
     DeliveryMode,

@@ -38,9 +38,6 @@ SERVED: dict[str, tuple[list[Requests], list[Consumers]]] = {
         [seats.requests, availability.requests, groups.requests, tailored.requests, framing.requests],
         [seats.events, tailored.events],
     ),
-        [seats.requests, availability.requests, groups.requests, tailored.requests, framing.requests],
-        [seats.events, tailored.events],
-    ),
     "projects": ([calls.requests, engagements.requests], []),
     "gateway": ([directory.requests], []),
 }
