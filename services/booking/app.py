@@ -7,6 +7,7 @@ from services.booking.fairness import handlers as fairness
 from services.booking.framing import handlers as framing
 from services.booking.groups import handlers as groups
 from services.booking.moves import handlers as moves
+from services.booking.names import handlers as names
 from services.booking.overbooking import handlers as overbooking
 from services.booking.pending import handlers as pending
 from services.booking.quorum import handlers as quorum
@@ -26,6 +27,7 @@ def main() -> None:
             overbooking.requests,
             fairness.requests,
             groups.requests,
+            names.requests,
             approval.requests,
             moves.requests,
             quorum.requests,
@@ -35,8 +37,17 @@ def main() -> None:
             certificates.requests,
             strikes.requests,
         ],
-        events=[seats.events, tailored.events, attendance.events, strikes.events],
-        timers=[seats.timers, groups.timers, pending.timers, quorum.timers, tailored.timers, attendance.timers, strikes.timers],
+        events=[seats.events, names.events, tailored.events, attendance.events, strikes.events],
+        timers=[
+            seats.timers,
+            groups.timers,
+            names.timers,
+            pending.timers,
+            quorum.timers,
+            tailored.timers,
+            attendance.timers,
+            strikes.timers,
+        ],
         background=[availability.announce_availability, audit.watch_invariants],
     )
     run(service, settings())

@@ -159,9 +159,11 @@ class PendingEvent(BookingEvent):
 
 
 class BookingConfirmed(BookingEvent):
-    """An agent has a seat, booked directly (B1)."""
+    """An agent has a seat, booked directly (B1) or as one of a group's (G2)."""
 
     subject: ClassVar[str] = "evt.booking.booking_confirmed.v1"
+    group_id: UUID | None = None
+    """The group whose contact named the agent (G2)."""
 
 
 class BookingCancelled(BookingEvent):

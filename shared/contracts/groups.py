@@ -57,6 +57,14 @@ class GroupBypass(Message):
     """In French, for the contact."""
 
 
+class GroupMember(Message):
+    """A seat of a group that has a name."""
+
+    booking_id: UUID
+    agent_id: UUID
+    """Opaque: the directory has the name (P4)."""
+
+
 class GroupBooking(Message):
     """The seats of one group in one session: those it has, those kept for it, those it waits for."""
 
@@ -91,6 +99,10 @@ class GroupBooking(Message):
     """Why the state is what it is, in French for the contact."""
     bypasses: tuple[GroupBypass, ...] = ()
     """Each time that others behind were served first, oldest first (W6)."""
+    names_due_at: AwareDatetime | None = None
+    """Seats that have no name by then go to the queue (G2); none as long as the group never had a seat."""
+    members: tuple[GroupMember, ...] = ()
+    """Who has a seat of the group, in the order in which they were named."""
 
 
 # --- events, versioned per group ------------------------------------------------------------------------------------------------------
@@ -116,6 +128,8 @@ class GroupEvent(Event):
     """Domain time of the decision."""
     reason: str = ""
     """In French for the contact; empty where the contact decided."""
+    names_due_at: AwareDatetime | None = None
+    """Seats that have no name by then go to the queue (G2); said where that date is new."""
 
 
 class GroupBookingRequested(GroupEvent):
@@ -171,6 +185,8 @@ class GroupBookingResized(GroupEvent):
     subject: ClassVar[str] = "evt.booking.group_booking_resized.v1"
     previous_seats_needed: int
     """As its contact had asked before."""
+    seats_added: int = 0
+    """How many more are the group's; 0 when it became smaller."""
 
 
 class GroupBookingCancelled(GroupEvent):
@@ -251,7 +267,7 @@ class ResizeGroup(Request[GroupBooking]):
 
 
 class CancelGroup(Request[GroupBooking]):
-    """Give every seat of the group back, and leave the queue; others are served in the same transaction.
+    """Give every seat of the group back, those with a name included, and leave the queue; others are served in the same transaction.
 
     Refuses `group_unknown`, `group_not_active`, `session_started`, `session_is_cancelled`, `version_conflict`.
     """

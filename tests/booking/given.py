@@ -18,6 +18,7 @@ from services.booking.approval import handlers as approval
 from services.booking.deadlines.domain import Milestones
 from services.booking.groups import handlers as groups
 from services.booking.moves import handlers as moves
+from services.booking.names import handlers as names
 from services.booking.pending import handlers as pending
 from services.booking.quorum import handlers as quorum_day
 from services.booking.seats import handlers, queries
@@ -328,7 +329,7 @@ def manager(booking: Booking) -> Caller:
 
 async def timers_fire(database: Database) -> int:
     """Fire whatever is due by the shifted clock; how many were."""
-    poller, fired = TimerPoller(database, [handlers.timers, groups.timers, pending.timers, quorum_day.timers]), 0
+    poller, fired = TimerPoller(database, [handlers.timers, groups.timers, names.timers, pending.timers, quorum_day.timers]), 0
     while await poller.fire_next():
         fired += 1
     return fired

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from services.booking.names.domain import Place
 from services.booking.pending.domain import is_open
 from services.booking.queue import domain as queue
 from services.booking.queue.domain import Waiting
@@ -18,6 +19,8 @@ class Rows:
     session: Session
     rows: dict[UUID, Booking]
     groups: dict[UUID, GroupBooking]
+    of_group: dict[UUID, UUID]
+    """The group whose seat a booking is, or was."""
 
     def _active(self) -> list[Booking]:
         return [row for row in self.rows.values() if row.state in ACTIVE_STATES]
@@ -35,7 +38,24 @@ class Rows:
         return [row for row in self._active() if is_offered(row)]
 
     def _active_groups(self) -> list[GroupBooking]:
-        return [group for group in self.groups.values() if group.state in ACTIVE_GROUP_STATES]
+        known = [group for each in self.groups if (group := self._group(each))]
+        return [group for group in known if group.state in ACTIVE_GROUP_STATES]
+
+    def _members(self, group_id: UUID) -> list[Booking]:
+        return [row for row in self._active() if self.of_group.get(row.booking_id) == group_id]
+
+    def _group(self, group_id: UUID | None) -> GroupBooking | None:
+        """As a store reads it: names are counted."""
+        known = self.groups.get(group_id) if group_id else None
+        return known and known.model_copy(update={"seats_named": len(self._members(known.group_id))})
+
+    def _place_of(self, agent_id: UUID) -> Place | None:
+        return next((Place(row, self.of_group.get(row.booking_id)) for row in self._active() if row.agent_id == agent_id), None)
+
+    def _came(self, place: Booking) -> int:
+        """A seat that got its name from a group came when the group did, unless its agent was there before."""
+        group = self.groups.get(self.of_group.get(place.booking_id, place.booking_id))
+        return min(place.session_sequence, group.session_sequence) if group else place.session_sequence
 
     def _awaiting(self) -> list[GroupBooking]:
         return [group for group in self._active_groups() if group.seats_awaited]

@@ -13,16 +13,19 @@ from sqlalchemy import text
 from services.booking.agenda.domain import FairUseLimit, Overlap
 from services.booking.approval.domain import LineManagerRequired
 from services.booking.fairness import handlers as fairness
+from services.booking.names.domain import NamedIsBusy
 from services.booking.seats import handlers
 from services.booking.seats.domain import BookingUnknown, NoSeatToSwap, SessionNotReady
 from shared.contracts.agenda import LiftFairUse, SwapBooking
 from shared.contracts.booking import AcceptOffer, Booking, BookingState
 from shared.contracts.catalog import ActivityType
+from shared.contracts.groups import GroupBooking
 from shared.database import Database
 from shared.errors import NotAllowed, Refused
 from tests.booking.given import (
     ALICE,
     BOB,
+    CAROL,
     OPERATOR,
     STARTS_AT,
     accept,
@@ -42,6 +45,7 @@ from tests.booking.given import (
     refuse,
     told,
 )
+from tests.booking.group_givens import VISIT, book_group, given_visit, group_now, name_seats, seats
 
 CHIEF = uuid4()
 TALK, TRAINING = ActivityType.INNOVATION_THURSDAY, ActivityType.TRAINING
@@ -340,3 +344,35 @@ async def test_B10_the_lab_lifts_the_limit_with_a_reason_that_is_kept(booking: D
     async with booking.connect() as connection:
         (kept,) = (await connection.execute(text("select * from fair_use_lifted"))).all()
     assert (kept.agent_id, kept.session_id, kept.reason, kept.lifted_by) == (ALICE, fourth, "remplace une collègue", "operator")
+
+
+# --- seats of groups ----------------------------------------------------------------------------------------------------
+
+
+async def test_B5_B10_nobody_is_named_who_is_elsewhere_or_has_enough_and_then_nobody_at_all(booking: Database) -> None:
+    session_id = await given_visit(booking)
+    group = await book_group(booking, session_id, 2)
+    await book(booking, await given_session(booking, starts_at=VISIT, kind=TALK), ALICE)
+    for days in (1, 2, 3):
+        await book(booking, await given_session(booking, starts_at=VISIT + timedelta(days=days), kind=TRAINING), BOB)
+
+    for busy in (ALICE, BOB):
+        with pytest.raises(NamedIsBusy) as refusal:
+            await name_seats(booking, group, CAROL, busy)
+        assert refusal.value.members == {"agent_id": str(busy)}, "and nothing of what they have"
+
+    assert seats(await group_now(booking, group)) == (2, 0, 0)
+    await nothing_is_wrong(booking)
+
+
+async def test_B5_named_and_booked_elsewhere_at_once_an_agent_is_in_one_room(booking: Database) -> None:
+    for _ in range(6):
+        agent_id = uuid4()
+        group = await book_group(booking, await given_visit(booking), 1)
+        elsewhere = await given_session(booking, starts_at=VISIT, kind=TALK)
+
+        answers = await gather(name_seats(booking, group, agent_id), book(booking, elsewhere, agent_id), return_exceptions=True)
+
+        assert sum(isinstance(answer, Refused) for answer in answers) == 1
+        assert {type(answer) for answer in answers} <= {GroupBooking, Booking, NamedIsBusy, Overlap}
+    await nothing_is_wrong(booking)

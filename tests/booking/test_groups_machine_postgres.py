@@ -1,4 +1,4 @@
-"""Groups and agents in one queue, against PostgreSQL: after each step the rows are those of a model on paper (G1, W6, W1-W4, B8, E2, E4).
+"""Groups and agents in one queue, against PostgreSQL: after each step the rows are those on paper (G1-G3, W6, W1-W4, B8, E2, E4).
 
 A training, whose freed seats are offered and whose offers expire by their timers.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
@@ -18,9 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import text
 
-from services.booking.deadlines.domain import booking_closing, offer_cutoff, offer_deadline, working_days_after
 from services.booking.seats import handlers
-from shared import clock
 from shared.contracts.booking import Booking
 from shared.contracts.catalog import ActivityType
 from shared.contracts.groups import GroupBooking
@@ -37,12 +34,12 @@ from tests.booking.given import (
     catalog_says,
     decline,
     hear,
-    is_holiday,
     it_is,
     nothing_is_wrong,
     timers_fire,
 )
-from tests.booking.group_givens import book_group, cancel_group, leave_part, take_part
+from tests.booking.group_givens import book_group, booking_now, cancel_group, leave_part, name_seats, take_part
+from tests.booking.groups_paper import CLOSES_AT, Party, Sheet, now
 
 CONTACTS = [uuid4() for _ in range(3)]
 PLACES = text(
@@ -53,153 +50,17 @@ PLACES = text(
 )
 GROUPS = text(
     """
-    select contact_agent_id, seats_unnamed, seats_awaited, seats_held, holds_until, offer_deadline from group_booking
+    select contact_agent_id, seats_unnamed, seats_awaited, seats_held, holds_until, offer_deadline,
+           case when seats_unnamed > 0 then names_due_at end as names_due_at
+    from group_booking
     where session_id = :session_id and state in ('waiting', 'partly_confirmed', 'confirmed')
     """
 )
 COUNTERS = text("select capacity, held, waiting, passed from session where session_id = :session_id")
 
 
-def now() -> datetime:
-    return clock.now()
-
-
 agents = st.integers(0, 5)
 capacities = st.integers(1, 4)
-OFFERS_UNTIL = offer_cutoff(ActivityType.TRAINING, STARTS_AT, is_holiday)
-CLOSES_AT = booking_closing(ActivityType.TRAINING, STARTS_AT, is_holiday)
-
-
-@dataclass(eq=False)
-class Party:
-    """A group on paper."""
-
-    contact: UUID
-    awaits: int
-    partial: bool
-    has: int = 0
-    kept: int = 0
-    until: datetime | None = None
-    answer_by: datetime | None = None
-
-    def take(self, more: int) -> None:
-        self.has += self.kept + more
-        self.awaits -= self.kept + more
-        self.kept, self.until, self.answer_by = 0, None, None
-
-
-@dataclass
-class Sheet:
-    """What a careful person would keep on paper: who has a seat, who waits, in order."""
-
-    capacity: int
-    seated: list[UUID] = field(default_factory=list[UUID])
-    asked: dict[UUID, datetime] = field(default_factory=dict[UUID, datetime])
-    """Who has an offer, and until when."""
-    queue: list[UUID | Party] = field(default_factory=list["UUID | Party"])
-    parties: list[Party] = field(default_factory=list[Party])
-    passed: int = 0
-    cancelled: bool = False
-
-    @property
-    def refusal(self) -> str | None:
-        return "session_is_cancelled" if self.cancelled else "session_started" if now() >= STARTS_AT else None
-
-    def book(self, agent_id: UUID) -> str:
-        """The state or the code of the refusal that the agent is answered."""
-        if self.refusal:
-            return self.refusal
-        if agent_id in [*self.seated, *self.asked, *self.queue]:
-            return "already_booked"
-        if now() >= CLOSES_AT:
-            return "booking_closed"
-        if not self.free_for_newcomers:
-            self.queue.append(agent_id)
-            return "waiting"
-        self.passed = max(0, self.passed - 1)
-        self.seated.append(agent_id)
-        return "confirmed"
-
-    def book_group(self, contact: UUID, seats: int, partial: bool) -> str:
-        if any(party.contact == contact for party in self.parties):
-            return "group_exists"
-        if self.refusal:
-            return self.refusal
-        if now() >= CLOSES_AT:
-            return "booking_closed"
-        free = self.free_for_newcomers
-        party = Party(contact, seats, partial)
-        party.take(seats if seats <= free else free if partial else 0)
-        self.passed = max(0, self.passed - party.has)
-        self.parties.append(party)
-        if party.awaits:
-            self.queue.append(party)
-        self.serve()
-        return "confirmed" if not party.awaits else "partly_confirmed" if party.has else "waiting"
-
-    @property
-    def free_for_newcomers(self) -> int:
-        return self.passed if self.queue else max(0, self.capacity - self.held)
-
-    @property
-    def held(self) -> int:
-        return len(self.seated) + len(self.asked) + sum(party.has + party.kept for party in self.parties)
-
-    @property
-    def free(self) -> int:
-        """For the queue."""
-        served = self.queue and not self.refusal and now() < OFFERS_UNTIL
-        return max(0, self.capacity - self.held - self.passed) if served else 0
-
-    def serve(self, *, without: Party | None = None) -> None:
-        """`without`: this party left its seats, and they go to the next that fit, or to whoever comes."""
-        for entry in [each for each in self.queue if each is not without]:
-            if not (free := self.free):
-                return
-            if isinstance(entry, UUID):
-                self.queue.remove(entry)
-                self.asked[entry] = offer_deadline(now(), STARTS_AT, OFFERS_UNTIL, is_holiday)
-            elif (lacking := entry.awaits - entry.kept) <= free + (0 if without else self.passed) or entry.partial:
-                more = min(lacking, free + self.passed)
-                self.passed -= max(0, more - free)
-                entry.take(more)
-                self.leave(entry)
-            elif not without:
-                entry.kept += free
-                entry.until = entry.until or min(working_days_after(now(), 5, is_holiday), STARTS_AT - timedelta(days=7))
-                if entry.until <= now() and entry.answer_by is None:
-                    entry.answer_by = offer_deadline(now(), STARTS_AT, OFFERS_UNTIL, is_holiday)
-        if without:
-            self.passed += self.free
-
-    def leave(self, entry: UUID | Party) -> None:
-        if isinstance(entry, UUID) or not entry.awaits:
-            self.queue.remove(entry)
-        self.passed = self.passed if self.queue else 0
-
-    def pass_on(self, party: Party) -> None:
-        party.kept, party.until, party.answer_by = 0, None, None
-        self.serve(without=party)
-
-    def let_expire(self) -> None:
-        """One by one in the order in which they are due, as the timers do; each time the next is asked."""
-        while due := sorted(self._due(), key=lambda each: each[:2]):
-            _, _, who = due[0]
-            if isinstance(who, UUID):
-                del self.asked[who]
-                self.serve()
-            elif who.answer_by is None:
-                who.answer_by = offer_deadline(now(), STARTS_AT, OFFERS_UNTIL, is_holiday)
-            else:
-                self.pass_on(who)
-
-    def _due(self) -> Iterator[tuple[datetime, str, UUID | Party]]:
-        for agent_id, until in self.asked.items():
-            if until <= now():
-                yield until, "offer", agent_id
-        for party in self.parties:
-            if (until := party.answer_by or party.until) and until <= now():
-                yield until, "group", party
 
 
 class GroupsInPostgres(RuleBasedStateMachine):
@@ -253,6 +114,20 @@ class GroupsInPostgres(RuleBasedStateMachine):
         else:
             self.sheet.pass_on(party)
 
+    @rule(contact=st.sampled_from(CONTACTS), agent_id=agents)
+    def name(self, contact: UUID, agent_id: UUID) -> None:
+        """G2, G3: an agent has one place, whatever they had before."""
+        group, party = self._party(contact)
+        if group is None:
+            return
+        expected = self.sheet.name(party, agent_id)
+
+        assert self._answer_for_group(name_seats(self.database, group, agent_id)) == expected
+
+        if party and agent_id in party.members:
+            (member,) = [each for each in self.groups[contact].members if each.agent_id == agent_id]
+            self.bookings[agent_id] = self.runner.run(booking_now(self.database, member.booking_id))
+
     @rule(contact=st.sampled_from(CONTACTS))
     def cancel_the_group(self, contact: UUID) -> None:
         group, party = self._party(contact)
@@ -284,7 +159,8 @@ class GroupsInPostgres(RuleBasedStateMachine):
         booking = self.bookings.pop(agent_id, None)
         if booking is None:
             return
-        if agent_id not in [*self.sheet.seated, *self.sheet.asked, *self.sheet.queue]:
+        party = self.sheet.party_of(agent_id)
+        if agent_id not in [*self.sheet.seated, *self.sheet.asked, *self.sheet.queue] and party is None:
             expected = "booking_not_active"
         elif self.sheet.refusal:
             expected = self.sheet.refusal
@@ -297,7 +173,7 @@ class GroupsInPostgres(RuleBasedStateMachine):
             self.sheet.serve()
             expected = "left"
         else:
-            self.sheet.seated.remove(agent_id)
+            (party.members if party else self.sheet.seated).remove(agent_id)
             self.sheet.serve()
             expected = "late_cancelled" if now() > CLOSES_AT else "cancelled_by_agent"
 
@@ -361,7 +237,8 @@ class GroupsInPostgres(RuleBasedStateMachine):
     @rule()
     def wait_for_the_next_deadline(self) -> None:
         kept = [until for party in self.sheet.parties if (until := party.answer_by or party.until)]
-        if due := [*self.sheet.asked.values(), *kept]:
+        unnamed = [party.names_by for party in self.sheet.parties if party.has and party.names_by]
+        if due := [*self.sheet.asked.values(), *kept, *unnamed]:
             it_is(max(now(), min(due)))
             self.sheet.let_expire()
             self.runner.run(timers_fire(self.database))
@@ -376,11 +253,15 @@ class GroupsInPostgres(RuleBasedStateMachine):
 
         sheet = self.sheet
         places, groups, counters = self.runner.run(read())
-        assert {row.agent_id for row in places if row.state.endswith("confirmed")} == set(sheet.seated)
+        assert {row.agent_id for row in places if row.state.endswith("confirmed")} == {
+            *sheet.seated,
+            *(agent_id for party in sheet.parties for agent_id in party.members),
+        }
         assert {row.agent_id: row.offer_deadline for row in places if row.state == "offeredwaiting"} == sheet.asked
         assert [row.agent_id for row in places if row.state == "waiting"] == [each for each in sheet.queue if isinstance(each, UUID)]
         assert sorted(tuple(row) for row in groups) == sorted(
-            (party.contact, party.has, party.awaits, party.kept, party.until, party.answer_by) for party in sheet.parties
+            (party.contact, party.has, party.awaits, party.kept, party.until, party.answer_by, party.names_by if party.has else None)
+            for party in sheet.parties
         )
         assert tuple(counters) == (sheet.capacity, sheet.held, len(sheet.queue), sheet.passed)
 

@@ -1,6 +1,6 @@
 """Any order of bookings, offers and their answers, groups, cancellations and changes of the session: the rules hold after each step.
 
-B1-B4, B6-B8, G1, W1-W4, W6, W7, M1, E2, E4. A talk promotes, a training and a visit offer.
+B1-B4, B6-B8, G1-G3, W1-W4, W6, W7, M1, E2, E4. A talk promotes, a training and a visit offer.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, rule
 
 from services.booking.approval.domain import FactT, approve, ask_again, ask_first, expire, refuse
 from services.booking.groups import domain as groups
+from services.booking.groups.store import names_due_after
 from services.booking.moves.domain import Move, ask, confirm, silence
+from services.booking.names import domain as names
 from services.booking.pending.domain import is_open
 from services.booking.places.domain import changed, opened
 from services.booking.queue import domain as queue
@@ -56,9 +58,10 @@ from shared.contracts.groups import (
     GroupEvent,
     GroupState,
 )
+from shared.contracts.names import BookingJoinedGroup
 from shared.errors import Refused
 from tests.booking.given import STARTS_AT, a_session, already_there, catalog_says, is_holiday, milestones_of, nothing_else
-from tests.booking.machine_rows import Rows, turn
+from tests.booking.machine_invariants import Invariants
 
 AGENTS = [uuid4() for _ in range(6)]
 MANAGER = uuid4()
@@ -66,7 +69,7 @@ capacities = st.integers(1, 5)
 kinds = st.sampled_from([ActivityType.INNOVATION_THURSDAY, ActivityType.TRAINING, ActivityType.LABTOUR])
 
 
-class Seats(Rows, RuleBasedStateMachine):
+class Seats(Invariants, RuleBasedStateMachine):
     """The session under test and the rows that a store would keep, as plain as they can be."""
 
     places = Bundle("places")
@@ -83,6 +86,7 @@ class Seats(Rows, RuleBasedStateMachine):
         self.facts: list[Fact | GroupEvent] = []
         self.groups: dict[UUID, GroupBooking] = {}
         self.bypassed: set[UUID] = set()
+        self.of_group: dict[UUID, UUID] = {}
 
     @rule(target=places, agent_id=st.sampled_from(AGENTS), token=st.booleans())
     def book(self, agent_id: UUID, token: bool) -> UUID:
@@ -132,7 +136,7 @@ class Seats(Rows, RuleBasedStateMachine):
     @rule(group_id=parties, yes=st.booleans())
     def answer_for_the_group(self, group_id: UUID, yes: bool) -> None:
         """W6: a part is taken by a yes only; what is left goes to those who fit, and the group keeps its rank."""
-        group = self.groups.get(group_id)
+        group = self._group(group_id)
         if group is None or self._over():
             return
         try:
@@ -147,7 +151,7 @@ class Seats(Rows, RuleBasedStateMachine):
 
     @rule(group_id=parties, seats=st.integers(1, 4))
     def resize_group(self, group_id: UUID, seats: int) -> None:
-        group = self.groups.get(group_id)
+        group = self._group(group_id)
         if group is None or self._over():
             return
         free = self._free_for_newcomers()
@@ -162,17 +166,66 @@ class Seats(Rows, RuleBasedStateMachine):
         except groups.GroupNotActive:
             assert group.state not in ACTIVE_GROUP_STATES
             return
+        except groups.GroupHasMoreNames:
+            assert seats < group.seats_named
+            return
         for fact in facts:
             self._keep_group(fact)
-        assert groups.size_of(self.groups[group_id]) == seats
+        assert groups.size_of(cast("GroupBooking", self._group(group_id))) == seats
         self._serve()
 
     @rule(group_id=consumes(parties))
     def cancel_group(self, group_id: UUID) -> None:
-        group = self.groups.get(group_id)
+        group = self._group(group_id)
         if group is not None and group.state in ACTIVE_GROUP_STATES and not self._over():
             self._keep_group(groups.end(self.session, group, GroupState.CANCELLED, self.now))
+            for fact in names.dismiss(self.session, self._members(group_id), self.now):
+                self._keep(fact)
             self._serve()
+
+    @rule(target=places, group_id=parties, agent_id=st.sampled_from(AGENTS))
+    def name(self, group_id: UUID, agent_id: UUID) -> UUID:
+        """G2: one seat less without a name. G3: whoever had a place has one still, and a seat too many is free."""
+        group, known, new = self._group(group_id), self._place_of(agent_id), uuid4()
+        if group is None:
+            return new
+        held, had_seat = self.session.held, known is not None and known.booking in self._held()
+        try:
+            groups.must_be_active(group)
+            facts = [*names.name(self.session, group, [names.Newcomer(agent_id, new, known, nothing_else())], self.now)]
+        except Refused:
+            in_another = known is not None and known.group_id is not None
+            assert self._over() or not group.seats_unnamed or in_another or group.state not in ACTIVE_GROUP_STATES
+            return new
+        for fact in facts:
+            self._keep_joining(fact, group_id)
+        assert self.session.held == held - (had_seat and bool(facts))
+        after = self._place_of(agent_id)
+        assert after is not None
+        assert (after.booking.state, after.group_id) == (BookingState.CONFIRMED, group_id)
+        self._serve()
+        return after.booking.booking_id
+
+    @rule(target=places, booking_id=places, agent_id=st.sampled_from(AGENTS))
+    def transfer(self, booking_id: UUID, agent_id: UUID) -> UUID:
+        """G2: the same seat with another name, and the queue is not asked unless one is free by it (G3)."""
+        row, group = self.rows.get(booking_id), self._group(self.of_group.get(booking_id))
+        if row is None or group is None:
+            return booking_id
+        known, held, new = self._place_of(agent_id), self.session.held, uuid4()
+        try:
+            left, joined, gone = names.transfer(self.session, row, group, names.Newcomer(agent_id, new, known, nothing_else()), self.now)
+        except Refused:
+            late = self.now >= self.session.starts_at - timedelta(hours=2)
+            assert self._over() or late or row.state is not BookingState.CONFIRMED or (known is not None and known.group_id)
+            return booking_id
+        had_seat = known is not None and known.booking in self._held()
+        for fact in (*left, joined, gone):
+            self._keep_joining(fact, group.group_id)
+        assert self.session.held == held - had_seat
+        assert self.rows[booking_id].state is BookingState.CANCELLED_BY_AGENT
+        self._serve()
+        return joined.booking_id
 
     @rule(booking_id=consumes(places))
     def cancel(self, booking_id: UUID) -> None:
@@ -276,6 +329,7 @@ class Seats(Rows, RuleBasedStateMachine):
             if kept := queue.bring_forward(self.session, group, Moment(self.now, is_holiday)):
                 self._keep_group(kept)
         assert [row.session_sequence for row in self._line()] == before
+        self._ask_for_names_again()
         self._serve()
 
     @rule(version=st.integers(0, 1))
@@ -305,12 +359,18 @@ class Seats(Rows, RuleBasedStateMachine):
     def wait_for_the_next_deadline(self) -> None:
         offers = [each.offer.deadline for each in (*self._offered(), *self._awaiting()) if each.offer]
         gathered = [group.holds_until for group in self._awaiting() if group.holds_until and group.offer is None]
-        if (due := [*offers, *gathered]) and not self._over():
+        unnamed = [group.names_due_at for group in self._active_groups() if group.seats_unnamed and group.names_due_at]
+        if (due := [*offers, *gathered, *unnamed]) and not self._over():
             self.now = max(self.now, min(due))
             self._fire_timers()
 
     def _fire_timers(self) -> None:
-        """Of the offers, each serving the next of the queue (W3), and of what groups gathered (W6)."""
+        """Of the offers, each serving the next of the queue (W3), of what groups gathered (W6) and of what has no name (G2)."""
+        for group_id in [*self.groups]:
+            group = self._group(group_id)
+            if group and not self._over() and (fact := names.release(self.session, group, self.now)):
+                self._keep_group(fact)
+                self._serve()
         for group in self._awaiting():
             if group.holds_until and group.holds_until <= self.now and group.offer is None:
                 self._keep_group(queue.offer_what_is_held(self.session, group, Moment(self.now, is_holiday)))
@@ -327,68 +387,10 @@ class Seats(Rows, RuleBasedStateMachine):
             self._keep(end(self.session, late[0], late[0].pending, self.now))
             self._serve()
 
-    @invariant()
-    def the_counters_are_those_of_the_rows(self) -> None:
-        of_groups = sum(group.seats_unnamed + group.seats_held for group in self._active_groups())
-        assert self.session.held == len(self._held()) + of_groups  # no orphan hold
-        assert self.session.waiting == len(self._line())
-        assert 0 <= self.session.passed <= max(0, self.session.capacity - self.session.held)
-        assert not self.session.passed or (self._awaiting() and not self._queue())  # an agent always fits
-
-    @invariant()
-    def no_group_has_a_part_that_it_did_not_take(self) -> None:
-        for group in self._awaiting():
-            assert group.choice is GroupChoice.ALL_OR_NOTHING or group.seats_held == 0  # G1
-            assert group.seats_held < group.seats_awaited
-            assert (group.seats_held > 0) == (group.holds_until is not None)
-
-    @invariant()
-    def nobody_passed_a_group_that_did_not_let_them(self) -> None:
-        for group in self._awaiting():
-            for seated in self._held():
-                late = seated.session_sequence > group.session_sequence and not seated.priority
-                assert not late or group.group_id in self.bypassed  # W6
-
-    @invariant()
-    def nobody_was_served_before_one_who_came_first(self) -> None:
-        for seated in self._held():
-            for row in self._queue():
-                was_waiting = row.session_sequence < self.given[seated.booking_id]
-                assert not was_waiting or turn(seated) < turn(row)  # W1
-
-    @invariant()
-    def no_seat_stays_free_while_someone_waits(self) -> None:
-        if not self._over():
-            assert self.session.servable(self.now) == 0
-
-    @invariant()
-    def no_offer_outlives_its_deadline_or_the_cut_off(self) -> None:
-        for row in self._active():
-            if row.offer and is_offered(row):
-                assert self.now < row.offer.deadline <= self.session.milestones.offers_until  # W3, W4
-        for group in self._awaiting():
-            if group.offer:
-                assert self.now < group.offer.deadline <= self.session.milestones.offers_until
-
-    @invariant()
-    def a_question_is_about_a_seat_and_does_not_outlive_its_deadline(self) -> None:
-        for row in self.rows.values():
-            if is_open(row):
-                assert row.state is BookingState.CONFIRMED  # B1
-                assert self._over() or (row.pending is not None and self.now < row.pending.deadline <= self.session.starts_at)  # B7
-
-    @invariant()
-    def one_place_per_agent(self) -> None:
-        agents = [row.agent_id for row in self._active()]
-        assert len(agents) == len(set(agents))
-
-    @invariant()
-    def decisions_are_numbered_in_the_order_they_were_taken(self) -> None:
-        numbers = [fact.session_sequence for fact in self.facts]
-        assert numbers == sorted(set(numbers))
-
-    def _over(self) -> bool:
-        return self.session.status == "cancelled" or self.now >= self.session.starts_at
+    def _ask_for_names_again(self) -> None:
+        for group in self._active_groups():
+            if due := names.date_again(self.session, group, self.now, is_holiday):
+                self._keep_group(due)
 
     def _ask_first(self, fact: FactT) -> FactT | BookingApprovalRequested:
         return ask_first(self.session, fact, MANAGER, self.now, is_holiday)
@@ -429,7 +431,17 @@ class Seats(Rows, RuleBasedStateMachine):
             self.bypassed.add(fact.group_id)
         if known is None:
             known = groups.opened(cast("groups.Opening", fact))
-        self.groups[fact.group_id] = queue.changed(known, fact)
+        dated = names.dated(self.session, fact, is_holiday)
+        due = names_due_after(known, dated)
+        self.groups[fact.group_id] = queue.changed(known, fact).model_copy(update={"names_due_at": due})
+
+    def _keep_joining(self, fact: Change | names.Joined | GroupEvent, group_id: UUID) -> None:
+        if isinstance(fact, GroupEvent):
+            self._keep_group(fact)
+            return
+        self._keep(fact)
+        if isinstance(fact, BookingConfirmed | BookingJoinedGroup):
+            self.of_group[fact.booking_id] = group_id
 
     def _keep(self, fact: Fact) -> None:
         known = self.rows.get(fact.booking_id)

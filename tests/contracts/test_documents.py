@@ -35,6 +35,7 @@ HOMES = {
         "attendance",
         "certificates",
         "groups",
+        "names",
         "strikes",
         "tailored",
         "tailored_events",

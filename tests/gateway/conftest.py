@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 
 from deploy.agents import Agent, read_agents
 from deploy.child import free_port
-from services.booking.app import approval, availability, fairness, framing, groups, moves, quorum, seats
+from services.booking.app import approval, availability, fairness, framing, groups, moves, names, quorum, seats
 from services.booking.app import tailored as requests
 from services.booking.attendance import handlers as attendance
 from services.booking.certificates import handlers as certificates
@@ -70,13 +70,14 @@ NEIGHBOURS = {
             moves.requests,
             quorum.requests,
             groups.requests,
+            names.requests,
             attendance.requests,
             certificates.requests,
             strikes.requests,
             requests.requests,
             framing.requests,
         ],
-        events=[seats.events, attendance.events, strikes.events, requests.events],
+        events=[seats.events, names.events, attendance.events, strikes.events, requests.events],
         background=[availability.announce_availability],
     ),
     "notify": Service(

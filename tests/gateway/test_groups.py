@@ -12,7 +12,8 @@ from shared import clock
 from shared.contracts.catalog import ActivityType
 from shared.contracts.groups import BookGroup, GetGroup, GroupBooking
 from shared.links import Link, Purpose
-from tests.gateway.conftest import ALICE, BOB, OPERATOR, House, add_session
+from tests.conftest import eventually
+from tests.gateway.conftest import ALICE, BOB, OPERATOR, OTHERS, House, add_session
 from tests.gateway.given import refusal
 from tests.gateway.test_answers import book
 
@@ -124,3 +125,33 @@ async def test_the_api_books_resizes_and_cancels_a_group_of_who_signs_in(open_ho
         assert (await alice.post(groups, json=wrong)).status_code == 422
     assert (await alice.post(f"/api/v1/sessions/{uuid4()}/groups", json={"seats_needed": 3})).status_code == 404
     assert (await open_house.browser().post(groups, json={"seats_needed": 3})).status_code in {401, 403}
+
+
+async def test_G2_the_contact_names_and_replaces_colleagues_and_learns_of_nobody_elsewhere(open_house: House) -> None:
+    session_id = await add_session(open_house, capacity=12, days=30)
+    colleague, other, *_ = [each for each in OTHERS if each.org_unit == ALICE.org_unit]
+    stranger = next(each for each in OTHERS if each.org_unit != ALICE.org_unit)
+    await open_house.register(colleague, other, stranger)
+    alice, bob = await open_house.script(ALICE), await open_house.script(BOB)
+    made = await alice.post(f"/api/v1/sessions/{session_id}/groups", json={"seats_needed": 3})
+    where = made.headers["location"]
+
+    for wrong in ([stranger.email], [colleague.email, "personne@exemple.invalid"]):
+        assert refusal(await alice.post(f"{where}/names", json={"agent_emails": wrong})) == (404, "agent_unknown")
+    assert refusal(await bob.post(f"{where}/names", json={"agent_emails": [BOB.email]})) == (404, "group_unknown")
+    named = await alice.post(f"{where}/names", json={"agent_emails": [colleague.email]}, headers={"If-Match": made.headers["etag"]})
+
+    assert named.status_code == 200
+    (member,) = named.json()["members"]
+    assert (named.json()["seats_unnamed"], member["agent_id"]) == (2, str(colleague.agent_id))
+    transfer = f"{where}/members/{member['booking_id']}/transfer"
+    assert refusal(await bob.post(transfer, json={"agent_email": BOB.email})) == (404, "group_unknown")
+
+    async def passed_on() -> bool:
+        answer = await alice.post(transfer, json={"agent_email": other.email})
+        return answer.status_code == 200 and answer.json()["agent_id"] == str(other.agent_id)
+
+    await eventually(passed_on)  # once booking has heard where they work
+    assert refusal(await alice.post(transfer, json={"agent_email": colleague.email})) == (409, "booking_not_active")
+    (member,) = (await alice.get(where)).json()["members"]
+    assert member["agent_id"] == str(other.agent_id)

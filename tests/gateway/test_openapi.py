@@ -14,7 +14,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from deploy.contracts.house import every_refusal
-from services.gateway.api import attendance, bookings, certificates, feeds, groups, notices, openapi, programme, quorum, tailored
+from services.gateway.api import attendance, bookings, certificates, feeds, groups, names, notices, openapi, programme, quorum, tailored
 from services.gateway.api.models import BookingItem, Bookings, Me, SessionItem, SessionPage
 from tests.gateway.conftest import ALICE, House, add_session
 
@@ -59,6 +59,7 @@ async def test_it_lists_every_operation_that_is_served(document: dict[str, Any])
             attendance.router,
             certificates.router,
             groups.router,
+            names.router,
             tailored.router,
             notices.router,
             feeds.router,

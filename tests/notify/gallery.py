@@ -67,6 +67,8 @@ ENDED: dict[MailKind, BookingState | GroupState] = {
     MailKind.GROUP_OFFERED: GroupState.WAITING,
     MailKind.GROUP_CANCELLED: GroupState.CANCELLED,
     MailKind.GROUP_CLOSED: GroupState.CLOSED,
+    MailKind.GROUP_NAMES_DUE: GroupState.CONFIRMED,
+    MailKind.GROUP_RELEASED: GroupState.CONFIRMED,
 }
 """What the booking has become; in every other mail a seat is theirs."""
 
@@ -85,7 +87,14 @@ DETAILS: dict[MailKind, list[dict[str, Any]]] = {
     MailKind.SEAT_RELEASED: [{"deadline": MONDAY.isoformat(), "question": question} for question in PendingKind],
     MailKind.SEAT_TO_RECONFIRM: [{"deadline": MONDAY.isoformat(), "silence_keeps": keeps} for keeps in (True, False)],
     MailKind.GROUP_WAITING: [{"rank": 2, "seats_needed": 14}],
-    MailKind.GROUP_CONFIRMED: [{"seats_added": 12, "seats_awaited": 2}, {"seats_added": 12, "seats_awaited": 0}],
+    MailKind.GROUP_CONFIRMED: [
+        {"seats_added": 12, "seats_awaited": 2, "names_due_at": MONDAY.isoformat()},
+        {"seats_added": 12, "seats_awaited": 0},
+    ],
+    MailKind.GROUP_NAMES_DUE: [{"seats_unnamed": unnamed, "names_due_at": MONDAY.isoformat()} for unnamed in (1, 5)],
+    MailKind.GROUP_RELEASED: [{"seats_released": released} for released in (1, 5)],
+    MailKind.BOOKING_CONFIRMED: [{}, {"of_group": True}],
+    MailKind.BOOKING_CANCELLED: [{}, {"reason": "votre place a été confiée à une autre personne de votre administration"}],
     MailKind.GROUP_OFFERED: [{"seats_held": 5, "seats_awaited": 12, "deadline": MONDAY.isoformat()}],
     MailKind.GROUP_CLOSED: [{"reason": "intervenante empêchée"}],
     MailKind.SHEET_ENTRUSTED: [{"expires_at": "2027-04-01T08:00:00+00:00"}],

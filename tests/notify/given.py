@@ -31,6 +31,7 @@ from shared.contracts.catalog import (
 )
 from shared.contracts.gateway import Contact
 from shared.contracts.messages import Envelope, Event
+from shared.contracts.names import BookingJoinedGroup
 from shared.contracts.overbooking import VolunteerSought
 from shared.outbox import uuid7
 
@@ -128,8 +129,11 @@ class Seat:
             "decided_at": datetime(2027, 3, 1, 9, tzinfo=UTC),
         }
 
-    def confirmed(self) -> BookingConfirmed:
-        return BookingConfirmed(**self._next(BookingState.CONFIRMED))
+    def confirmed(self, group_id: UUID | None = None) -> BookingConfirmed:
+        return BookingConfirmed(**self._next(BookingState.CONFIRMED), group_id=group_id)
+
+    def joined_group(self, group_id: UUID) -> BookingJoinedGroup:
+        return BookingJoinedGroup(**self._next(BookingState.CONFIRMED), group_id=group_id)
 
     def waits(self, rank: int = 3) -> WaitlistJoined:
         return WaitlistJoined(**self._next(BookingState.WAITING), rank=rank)

@@ -22,6 +22,7 @@ from shared.contracts.groups import (
     GroupSeatsOffered,
     GroupState,
 )
+from shared.contracts.names import GroupNamesDue, GroupSeatsReleased
 from shared.links import Link, Purpose, read_link
 from tests.notify.conftest import Office
 from tests.notify.given import FRIDAY, Seat, a_session, changed, rescheduled, scheduled
@@ -72,6 +73,9 @@ class Party:
 
     def is_bypassed(self) -> GroupEvent:
         return self.fact(GroupBookingBypassed, GroupState.WAITING, (0, 14, 0), seats_passed=12, reason="12 places laissées")
+
+    def lacks_names(self, kind: type[GroupEvent], unnamed: int, **more: Any) -> GroupEvent:
+        return self.fact(kind, GroupState.CONFIRMED, (unnamed, 0, 0), **more)
 
     def is_over(self, state: GroupState, **more: Any) -> GroupEvent:
         return self.fact(GroupBookingCancelled, state, (0, 0, 0), **more)
@@ -190,3 +194,61 @@ async def test_M1_a_move_is_told_to_the_contact_once_and_changes_their_calendar_
     assert len(moved) == 2
     assert sorted(len(entries(mail)) for mail in moved) == [0, 1]
     assert any("Votre groupe reste en liste d'attente" in words(mail) for mail in moved)
+
+
+# --- names ----------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_G2_the_contact_is_told_until_when_names_are_awaited_reminded_and_told_what_was_released(post: Office, party: Party) -> None:
+    given = party.fact(
+        GroupBookingConfirmed,
+        GroupState.CONFIRMED,
+        (14, 0, 0),
+        choice=GroupChoice.ALL_OR_NOTHING,
+        seats_added=14,
+        names_due_at=DEADLINE,
+    )
+    await post.publish(scheduled(party.session), given)
+    (first,) = await post.mails(1)
+    await post.publish(party.lacks_names(GroupNamesDue, 3, names_due_at=DEADLINE))
+    _, reminder = await post.mails(2)
+    await post.publish(party.lacks_names(GroupSeatsReleased, 0, seats_released=3))
+    *_, released = await post.mails(3)
+
+    assert "avant le mardi 9 mars 2027 à 16 h" in words(first)
+    assert subject(reminder).startswith("Groupe : 3 places sans nom")
+    assert "avant le mardi 9 mars 2027 à 16 h" in words(reminder)
+    assert subject(released).startswith("Groupe : 3 places rendues")
+    assert "elles vont à d'autres agents" in words(released)
+    assert [calendars(mail) for mail in (first, reminder, released)] == [[], [], []]
+
+
+async def test_G2_who_is_named_gets_the_calendar_and_how_to_come_and_who_is_replaced_loses_it(post: Office) -> None:
+    session, group_id = a_session(), uuid4()
+    one, other = Seat(session, uuid4()), Seat(session, uuid4())
+    await post.publish(scheduled(session), one.confirmed(group_id=group_id))
+    (named,) = await post.mails(1)
+    why = "votre place a été confiée à une autre personne de votre administration, le 12 mars 2027 à 9 h"
+    await post.publish(one.cancelled(reason=why), other.confirmed(group_id=group_id))
+
+    mails = await post.mails(3)
+
+    assert "Le contact de votre groupe a donné votre nom" in words(named)
+    methods = {subject(mail).partition(" :")[0]: [str(each["method"]) for each in calendars(mail)] for mail in mails}
+    assert methods == {"Inscription confirmée": ["REQUEST"], "Annulation enregistrée": ["CANCEL"]}
+    (gone,) = [mail for mail in mails if subject(mail).startswith("Annulation")]
+    assert f"Vous n'êtes plus inscrit(e) à « {session.title} » : {why}." in words(gone)
+    assert "Vous avez annulé" not in words(gone)
+
+
+async def test_G3_who_had_a_seat_already_is_told_that_it_is_one_now_and_their_calendar_stays(post: Office) -> None:
+    session = a_session()
+    seat = Seat(session, uuid4())
+    await post.publish(scheduled(session), seat.confirmed())
+    await post.mails(1)
+    await post.publish(seat.joined_group(uuid4()))
+
+    _, mail = await post.mails(2)
+
+    assert subject(mail).startswith("Une seule place pour vous")
+    assert calendars(mail) == []

@@ -16,10 +16,10 @@ from services.notify.mail.domain import (
     MailKind,
     calendar_part,
     moved,
-    pause_before_retry,
     reason_to_drop,
 )
 from services.notify.mail.kinds import kind_for
+from services.notify.mail.patience import pause_before_retry
 from shared.contracts.booking import BookingState
 from tests.notify.given import FRIDAY, HALL, LIBRARY, THURSDAY, Seat, a_session, changed, period
 
@@ -79,6 +79,7 @@ def test_every_mail_about_a_booking_is_dropped_as_soon_as_it_is_no_longer_true()
         (MailKind.VOLUNTEER_SOUGHT, BookingState.CONFIRMED),
         (MailKind.SEAT_TO_RECONFIRM, BookingState.CONFIRMED),
         (MailKind.MOVED_URGENT, BookingState.CONFIRMED),
+        (MailKind.SEAT_MERGED, BookingState.CONFIRMED),
     }
 
 

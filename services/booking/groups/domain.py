@@ -64,7 +64,7 @@ class GroupHasMoreNames(Refused):
     """Travels with `seats_named`."""
 
     code = "group_has_more_names"
-    title = "Plus de personnes que cela sont déjà nommées : retirez d'abord des noms."
+    title = "Plus de personnes que cela sont déjà nommées : qui ne vient pas annule d'abord sa place."
 
 
 def request(session: Session, group_id: UUID, contact: UUID, seats: int, choice: GroupChoice, now: datetime) -> Iterator[GroupEvent]:
@@ -117,7 +117,8 @@ def _grow(session: Session, group: GroupBooking, seats: int, more: int, now: dat
     if more > session.free_for_newcomers:
         raise GroupCannotGrow(f"{more} more seats", seats_free=session.free_for_newcomers)
     session.take(more)
-    return _resized(session, group, seats, now, seats_unnamed=group.seats_unnamed + more)
+    grown = _resized(session, group, seats, now, seats_unnamed=group.seats_unnamed + more)
+    return grown.model_copy(update={"seats_added": more})
 
 
 def _shrink(session: Session, group: GroupBooking, seats: int, now: datetime) -> GroupBookingResized:
@@ -143,7 +144,7 @@ def _resized(session: Session, group: GroupBooking, seats: int, now: datetime, *
 def end(
     session: Session, group: GroupBooking, state: GroupState, now: datetime, reason: str = "", priority_until: datetime | None = None
 ) -> GroupBookingCancelled:
-    """Give back all that has no name, and leave the queue. Named seats are bookings, which end by themselves."""
+    """Give back all that has no name, and leave the queue. Named seats are bookings, whose end is a fact of their own."""
     must_be_active(group)
     session.held -= group.seats_unnamed + group.seats_held
     if group.seats_awaited:

@@ -11,6 +11,8 @@ from services.booking.deadlines.france import is_holiday
 from services.booking.groups import domain, queries, store
 from services.booking.groups.domain import GroupExists, GroupUnknown
 from services.booking.groups.store import GROUP_OFFER_EXPIRES, HOLDS_END
+from services.booking.names import store as names
+from services.booking.names.domain import dismiss
 from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment
 from services.booking.seats import store as seats_store
@@ -61,12 +63,12 @@ async def book_group(request: BookGroup, caller: Caller, tx: AsyncConnection) ->
 
     await record(tx, session, facts, caller)
     await record(tx, session, await serve_queue(tx, session, "places libres", now), caller)
-    return await _answer(tx, facts[0].group_id)
+    return await answer(tx, facts[0].group_id)
 
 
 @requests.command(ResizeGroup)
 async def resize_group(request: ResizeGroup, caller: Caller, tx: AsyncConnection) -> GroupBooking:
-    session, group = await _lock_group(tx, request.group_id, caller)
+    session, group = await lock_group(tx, request.group_id, caller)
     domain.must_be_at(group, request.expected_version)
     now = clock.now()
 
@@ -77,43 +79,46 @@ async def resize_group(request: ResizeGroup, caller: Caller, tx: AsyncConnection
 
     await record(tx, session, facts, caller)
     await record(tx, session, await serve_queue(tx, session, "place libérée", now), caller)
-    return await _answer(tx, group.group_id)
+    return await answer(tx, group.group_id)
 
 
 @requests.command(CancelGroup)
 async def cancel_group(request: CancelGroup, caller: Caller, tx: AsyncConnection) -> GroupBooking:
-    session, group = await _lock_group(tx, request.group_id, caller)
+    session, group = await lock_group(tx, request.group_id, caller)
     domain.must_be_at(group, request.expected_version)
     session.must_be_ahead(now := clock.now())
 
-    await record(tx, session, [domain.end(session, group, GroupState.CANCELLED, now)], caller)
+    over = domain.end(session, group, GroupState.CANCELLED, now)
+    dismissed = dismiss(session, await names.members(tx, group.group_id), now)
+
+    await record(tx, session, [over, *dismissed], caller)
     await record(tx, session, await serve_queue(tx, session, "place libérée", now), caller)
-    return await _answer(tx, group.group_id)
+    return await answer(tx, group.group_id)
 
 
 @requests.command(AcceptGroupOffer)
 async def accept_group_offer(request: AcceptGroupOffer, caller: Caller, tx: AsyncConnection) -> GroupBooking:
     """Whoever has the session's lock first, the contact or the deadline, decides what becomes of the seats."""
-    session, group = await _lock_group(tx, request.group_id, caller)
+    session, group = await lock_group(tx, request.group_id, caller)
     await record(tx, session, [queue.accept(session, group, clock.now())], caller)
-    return await _answer(tx, group.group_id)
+    return await answer(tx, group.group_id)
 
 
 @requests.command(DeclineGroupOffer)
 async def decline_group_offer(request: DeclineGroupOffer, caller: Caller, tx: AsyncConnection) -> GroupBooking:
-    session, group = await _lock_group(tx, request.group_id, caller)
+    session, group = await lock_group(tx, request.group_id, caller)
     moment = Moment(clock.now(), is_holiday)
 
     fact = queue.decline(session, group, moment.now)
 
     await record(tx, session, await _passed_on(tx, session, fact, moment), caller)
-    return await _answer(tx, group.group_id)
+    return await answer(tx, group.group_id)
 
 
 @timers.on(HOLDS_END)
 async def offer_what_is_held(timer: Timer, tx: AsyncConnection) -> None:
     """The group did not fit in time: its contact is asked about the seats that are kept (W6)."""
-    session, group = await _lock(tx, UUID(timer.payload["group_id"]))
+    session, group = await lock(tx, UUID(timer.payload["group_id"]))
     moment = Moment(clock.now(), is_holiday)
     if group.holds_until and group.holds_until <= moment.now and group.offer is None:
         await record(tx, session, [queue.offer_what_is_held(session, group, moment)], timer)
@@ -122,7 +127,7 @@ async def offer_what_is_held(timer: Timer, tx: AsyncConnection) -> None:
 @timers.on(GROUP_OFFER_EXPIRES)
 async def expire_group_offer(timer: Timer, tx: AsyncConnection) -> None:
     """Nobody answered: the seats go to those behind in the same transaction, and the group keeps its rank (W6)."""
-    session, group = await _lock(tx, UUID(timer.payload["group_id"]))
+    session, group = await lock(tx, UUID(timer.payload["group_id"]))
     moment = Moment(clock.now(), is_holiday)
     if group.offer and group.offer.deadline <= moment.now:
         fact = queue.expire(session, group, moment.now)
@@ -152,14 +157,14 @@ async def list_groups(request: ListGroups, caller: Caller, database: Database) -
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-async def _lock_group(tx: AsyncConnection, group_id: UUID, caller: Caller) -> tuple[Session, GroupBooking]:
-    session, group = await _lock(tx, group_id)
+async def lock_group(tx: AsyncConnection, group_id: UUID, caller: Caller) -> tuple[Session, GroupBooking]:
+    session, group = await lock(tx, group_id)
     if not acts_for(caller, group.contact_agent_id):
         raise GroupUnknown(f"group {group_id}")
     return session, group
 
 
-async def _lock(tx: AsyncConnection, group_id: UUID) -> tuple[Session, GroupBooking]:
+async def lock(tx: AsyncConnection, group_id: UUID) -> tuple[Session, GroupBooking]:
     """A group's session, then the group: in this order, as bookings do."""
     session_id = await store.session_of(tx, group_id)
     session = session_id and await seats_store.lock_session(tx, session_id)
@@ -176,7 +181,7 @@ async def _passed_on(tx: AsyncConnection, session: Session, fact: GroupBookingBy
     return [fact, *await settle(tx, session, shared, moment.now)]
 
 
-async def _answer(tx: AsyncConnection, group_id: UUID) -> GroupBooking:
+async def answer(tx: AsyncConnection, group_id: UUID) -> GroupBooking:
     if (group := await queries.group(tx, group_id)) is None:
         raise GroupUnknown(f"group {group_id}")
     return group

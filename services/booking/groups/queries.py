@@ -8,11 +8,12 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.contracts.groups import GroupBooking, GroupBypass, GroupChoice, GroupOffer, GroupState
+from shared.contracts.groups import GroupBooking, GroupBypass, GroupChoice, GroupMember, GroupOffer, GroupState
 
 COLUMNS = """
     place.group_id, place.session_id, contact_agent_id, place.state, choice, seats_needed, seats_unnamed, seats_awaited, seats_held,
     place.session_sequence, place.version, requested_at, holds_until, place.offer_deadline, place.offered_at, place.reason,
+    names_due_at,
     (select count(*) from booking named where named.group_id = place.group_id and named.state = 'confirmed') as seats_named
 """
 
@@ -27,7 +28,9 @@ _GROUP = f"""
                where ahead.session_id = place.session_id and ahead.seats_awaited > 0 and ahead.session_sequence < place.session_sequence
            ) end as rank,
            (select jsonb_agg(jsonb_build_object('seats', seats, 'decided_at', decided_at, 'reason', reason) order by version)
-            from group_bypass bypass where bypass.group_id = place.group_id) as bypasses
+            from group_bypass bypass where bypass.group_id = place.group_id) as bypasses,
+           (select jsonb_agg(jsonb_build_object('booking_id', booking_id, 'agent_id', agent_id) order by booked_at, booking_id)
+            from booking named where named.group_id = place.group_id and named.state = 'confirmed') as members
     from group_booking place join session using (session_id)
 """  # noqa: S608 - lists of columns, never values
 _ONE = text(f"{_GROUP} where place.group_id = :group_id")
@@ -45,7 +48,7 @@ async def groups_of(connection: AsyncConnection, contact: UUID, number: int) -> 
 
 
 def group_of(row: Row[Any]) -> GroupBooking:
-    """A group as its row says it; rank and bypasses are known where they were asked for."""
+    """A group as its row says it; rank, bypasses and members are known where they were asked for."""
     offer = None
     if row.offer_deadline is not None:
         offer = GroupOffer(seats=row.seats_held, deadline=row.offer_deadline, offered_at=row.offered_at)
@@ -69,4 +72,6 @@ def group_of(row: Row[Any]) -> GroupBooking:
         offer=offer,
         reason=row.reason,
         bypasses=tuple(GroupBypass.model_validate(each) for each in getattr(row, "bypasses", None) or ()),
+        names_due_at=row.names_due_at,
+        members=tuple(GroupMember.model_validate(each) for each in getattr(row, "members", None) or ()),
     )

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.booking.deadlines.france import is_holiday
 from services.booking.groups.queries import COLUMNS, group_of
+from services.booking.names.domain import reminder_at
 from services.booking.queue.domain import holds_until_after, offer_after
 from services.booking.seats.domain import Session
 from shared.contracts.groups import (
@@ -24,10 +27,12 @@ from shared.contracts.groups import (
     GroupSeatsHeld,
     GroupSeatsOffered,
 )
+from shared.contracts.names import GroupNamesDue
 from shared.database import fetch
 from shared.timers import set_timer
 
 HOLDS_END, GROUP_OFFER_EXPIRES = "group_holds_end", "group_offer_expires"
+NAMES_REMINDER, NAMES_DUE = "group_names_reminder", "group_names_due"
 
 _SELECT = f"select {COLUMNS} from group_booking place"
 _ONE = text(f"{_SELECT} where group_id = :group_id")
@@ -57,14 +62,14 @@ _COUNT = """
 _OPEN = """
     insert into group_booking
         (group_id, session_id, contact_agent_id, state, choice, seats_needed, seats_unnamed, seats_awaited, seats_held,
-         session_sequence, given_sequence, version, requested_at, decided_at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $12)
+         session_sequence, given_sequence, version, requested_at, decided_at, names_due_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $12, $13)
 """
 _CHANGE = """
     update group_booking
     set state = $2, seats_needed = $3, seats_unnamed = $4, seats_awaited = $5, seats_held = $6,
         given_sequence = coalesce($7, given_sequence), bypassed_sequence = coalesce($8, bypassed_sequence), version = $9, decided_at = $10,
-        reason = $11, holds_until = $12, offer_deadline = $13, offered_at = $14
+        reason = $11, holds_until = $12, offer_deadline = $13, offered_at = $14, names_due_at = $15
     where group_id = $1
 """
 _BYPASS = "insert into group_bypass (group_id, version, seats, decided_at, reason) values ($1, $2, $3, $4, $5)"
@@ -103,7 +108,8 @@ async def active_groups(tx: AsyncConnection, session: Session) -> list[GroupBook
 
 
 async def record(tx: AsyncConnection, session: Session, facts: Sequence[GroupEvent]) -> None:
-    """Write what the facts made of their groups, in their order, and the counters of the session; set what ends holds and offers.
+    """Write what the facts made of their groups, in their order, and the counters of the session; set what ends holds and offers, and
+    what asks for names.
 
     One timer of a kind per group: it looks again whether there is something to end.
     """
@@ -119,13 +125,25 @@ async def record(tx: AsyncConnection, session: Session, facts: Sequence[GroupEve
             await set_timer(tx, f"group/{fact.group_id}/holds", fact.holds_until, HOLDS_END, {"group_id": fact.group_id})
         elif isinstance(fact, GroupSeatsOffered):
             await set_timer(tx, f"group/{fact.group_id}/offer", fact.deadline, GROUP_OFFER_EXPIRES, {"group_id": fact.group_id})
+        if fact.names_due_at:
+            await _ask_for_names(tx, fact)
+
+
+async def _ask_for_names(tx: AsyncConnection, fact: GroupEvent) -> None:
+    """A reminder only where there is time for one: it is a fact with this date too."""
+    about, due = {"group_id": fact.group_id}, (await group(tx, fact.group_id)).names_due_at
+    if due is None:
+        return
+    await set_timer(tx, f"group/{fact.group_id}/names", due, NAMES_DUE, about)
+    if (reminder := reminder_at(due, is_holiday)) > fact.decided_at:
+        await set_timer(tx, f"group/{fact.group_id}/reminder", reminder, NAMES_REMINDER, about)
 
 
 def _first(fact: GroupBookingRequested | GroupBookingConfirmed) -> Sequence[Any]:
     given = fact.session_sequence if fact.seats_unnamed else None
     return (
         fact.group_id, fact.session_id, fact.contact_agent_id, fact.state.value, fact.choice.value, fact.seats_needed, fact.seats_unnamed,
-        fact.seats_awaited, fact.session_sequence, given, fact.version, fact.decided_at,
+        fact.seats_awaited, fact.session_sequence, given, fact.version, fact.decided_at, fact.names_due_at,
     )  # fmt: skip
 
 
@@ -139,4 +157,12 @@ async def _later(tx: AsyncConnection, fact: GroupEvent) -> Sequence[Any]:
         fact.group_id, fact.state.value, fact.seats_needed, fact.seats_unnamed, fact.seats_awaited, fact.seats_held,
         fact.session_sequence if added else None, fact.session_sequence if isinstance(fact, GroupBookingBypassed) else None, fact.version,
         fact.decided_at, fact.reason or None, holds_until_after(before, fact), offer and offer.deadline, offer and offer.offered_at,
+        names_due_after(before, fact),
     )  # fmt: skip
+
+
+def names_due_after(before: GroupBooking, fact: GroupEvent) -> datetime | None:
+    """A move sets another date; more seats never bring the date of the others forward."""
+    if isinstance(fact, GroupNamesDue) or before.names_due_at is None or fact.names_due_at is None:
+        return fact.names_due_at or before.names_due_at
+    return max(before.names_due_at, fact.names_due_at)

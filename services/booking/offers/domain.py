@@ -61,6 +61,6 @@ def offer_state_after(fact: BookingEvent) -> OfferState | None:
         case SeatOfferExpired():
             return OfferState.EXPIRED
         case WaitlistLeft():
-            return OfferState.CLOSED  # who has an offer leaves by declining it: here the session ended
+            return OfferState.CLOSED  # who has an offer leaves by declining it: here the session ended, or a group has a seat for them
         case _:
             return None

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from services.booking.deadlines.domain import IsHoliday, working_days_after
 from shared.contracts.booking import Booking, BookingEvent, BookingState, Pending, PendingEvent, PendingKind, PendingState
+from shared.contracts.names import BookingJoinedGroup
 
 ANSWER_DAYS = 3
 
@@ -30,9 +31,10 @@ def is_open(booking: Booking, kind: PendingKind | None = None) -> bool:
 
 
 def pending_after(pending: Pending | None, fact: BookingEvent) -> Pending | None:
-    """A seat that ends takes its question with it."""
+    """A seat that ends takes its question with it, and so does one that became a group's: nobody is asked about these."""
     if isinstance(fact, PendingEvent):
         return fact.pending
-    if pending is not None and pending.state is PendingState.OPEN and fact.state is not BookingState.CONFIRMED:
+    settled = fact.state is not BookingState.CONFIRMED or isinstance(fact, BookingJoinedGroup)
+    if pending is not None and pending.state is PendingState.OPEN and settled:
         return became(pending, PendingState.CLOSED)
     return pending

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.contracts.booking import Booking, BookingEvent, PendingEvent
+from shared.contracts.booking import BookingEvent, PendingEvent
 from shared.database import fetch
 
 _ASK = """
@@ -35,9 +35,9 @@ async def record(tx: AsyncConnection, facts: Iterable[BookingEvent]) -> None:
         await fetch(tx, _ASK, *map(list, zip(*rows, strict=True)))
 
 
-async def note(tx: AsyncConnection, places: Iterable[Booking]) -> None:
+async def note(tx: AsyncConnection, places: Mapping[UUID, tuple[UUID | None, str | None]]) -> None:
     """Whom to ask for an approval, and who booked, of places that have just been made."""
-    if rows := [(place.booking_id, place.manager_id, place.booked_by) for place in places if place.manager_id or place.booked_by]:
+    if rows := [(booking_id, *noted) for booking_id, noted in places.items() if any(noted)]:
         await fetch(tx, _NOTE, *map(list, zip(*rows, strict=True)))
 
 

@@ -14,6 +14,7 @@ from services.booking.agenda.store import try_agendas
 from services.booking.approval.domain import ask_first
 from services.booking.deadlines.france import is_holiday
 from services.booking.groups import store as groups
+from services.booking.names import domain as names
 from services.booking.pending import store as pending
 from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment
@@ -91,6 +92,8 @@ async def settle(
 
 
 async def record(tx: AsyncConnection, session: Session, facts: Sequence[Fact | GroupEvent], cause: Causing) -> None:
+    """Write the facts, set what ends them, and say them."""
+    facts = [names.dated(session, fact, is_holiday) if isinstance(fact, GroupEvent) else fact for fact in facts]
     places = [fact for fact in facts if not isinstance(fact, GroupEvent)]
     await store.record(tx, {session.session_id: session}, places)
     if len(places) < len(facts):

@@ -30,12 +30,13 @@ from shared.contracts.booking import (
     WaitlistPromoted,
 )
 from shared.contracts.catalog import SessionState
+from shared.contracts.names import BookingJoinedGroup
 from shared.contracts.overbooking import VolunteerSought
 from shared.errors import Refused
 
 Opening = BookingConfirmed | WaitlistJoined | BookingApprovalRequested
 OfferFact = SeatOfferMade | SeatOfferAccepted | SeatOfferDeclined | SeatOfferExpired
-Change = BookingCancelled | WaitlistLeft | WaitlistPromoted | OfferFact | PendingEvent | VolunteerSought
+Change = BookingCancelled | WaitlistLeft | WaitlistPromoted | OfferFact | PendingEvent | VolunteerSought | BookingJoinedGroup
 Fact = Opening | Change
 
 
@@ -150,6 +151,10 @@ class Session:
             return self._leave(booking, BookingState.LEFT, now)
         late = now > self.milestones.cancellation_cutoff and not is_open(booking)  # what is not settled yet binds nobody (B7, N4)
         return self._free(booking, BookingState.LATE_CANCELLED if late else BookingState.CANCELLED_BY_AGENT, now)
+
+    def leave(self, booking: Booking, reason: str, now: datetime) -> WaitlistLeft:
+        """End a place in the queue, or an offer, that its agent needs no more."""
+        return self._leave(booking, BookingState.LEFT, now, reason)
 
     def release(self, booking: Booking, now: datetime) -> dict[str, Any]:
         """What a fact says of a seat that is held no more."""

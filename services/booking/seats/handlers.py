@@ -16,6 +16,7 @@ from services.booking.deadlines.france import is_holiday
 from services.booking.groups import store as groups
 from services.booking.groups.domain import end
 from services.booking.moves.asking import ask_who_still_comes
+from services.booking.names.planning import ask_for_names_again
 from services.booking.pending import store as pending
 from services.booking.places.domain import changed, must_be_at, opened
 from services.booking.priority import store as priority
@@ -100,7 +101,8 @@ async def book_seats(orders: Sequence[Order[BookSeat]], tx: AsyncConnection) -> 
 
     await store.record(tx, sessions, [fact for fact, _ in facts])
     await priority.use(tx, tokens.used, now)
-    await pending.note(tx, [answer for answer in answers if isinstance(answer, Booking)])
+    made = [answer for answer in answers if isinstance(answer, Booking)]
+    await pending.note(tx, {place.booking_id: (place.manager_id, place.booked_by) for place in made})
     await set_timers(tx, [fact for fact, _ in facts])
     await outbox.record_each(tx, facts)
     return answers
@@ -128,7 +130,7 @@ async def swap_booking(request: SwapBooking, caller: Caller, tx: AsyncConnection
     await record(tx, given, [back, *served], caller)
     await record(tx, session, [fact], caller)
     made = _made(fact, session, left, manager_id, caller)
-    await pending.note(tx, [made])
+    await pending.note(tx, {made.booking_id: (made.manager_id, made.booked_by)})
     return made
 
 
@@ -229,6 +231,7 @@ async def follow_session(received: Received[SessionScheduled | SessionReschedule
     catalog = received.event.session
     milestones = Milestones.of(catalog, is_holiday)
     session = await store.lock_session(tx, catalog.session_id) or await store.open_session(tx, catalog, milestones)
+    began = session.starts_at
     if not session.follow(catalog, milestones):
         return
     await store.take_over(tx, session, catalog)
@@ -241,6 +244,8 @@ async def follow_session(received: Received[SessionScheduled | SessionReschedule
     else:
         facts = await _bring_offers_forward(tx, session, now)
         await record(tx, session, [*asked, *facts], received)
+        if session.starts_at != began:
+            await record(tx, session, await ask_for_names_again(tx, session, now), received)
         facts = await serve_queue(tx, session, "place libérée" if facts else "place ajoutée", now)
     await record(tx, session, facts, received)
 

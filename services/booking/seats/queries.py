@@ -51,24 +51,31 @@ _AVAILABILITY = text(
 # One statement, hence one snapshot: what it finds is wrong, not merely under way.
 #
 # A place is an agent's booking or a group. A group has seats given when it has some without a name or some are kept for it; one that was
-# bypassed let others go first (W6).
+# bypassed let others go first (W6). A seat of a group that has a name came when the group did (G2).
 _AUDIT = text(
     """
     with place as (
-        select session_id, agent_id, session_sequence, given_sequence, priority, state = 'waiting' and offer_state is null as waits,
-               state = 'confirmed' or offer_state is not distinct from 'offered' as given,
-               (state = 'confirmed' or offer_state is not distinct from 'offered')::int as seats,
-               case when offer_state = 'offered' then offer_deadline end as offered_until, offer_state = 'offered' and not exists (
+        select booking.session_id, agent_id, least(booking.session_sequence, of_group.session_sequence) as session_sequence,
+               case when of_group.group_id is null then booking.given_sequence
+                    else coalesce(of_group.given_sequence, of_group.session_sequence) end as given_sequence,
+               priority, booking.state = 'waiting' and offer_state is null as waits,
+               booking.state = 'confirmed' or offer_state is not distinct from 'offered' as given,
+               (booking.state = 'confirmed' or offer_state is not distinct from 'offered')::int as seats,
+               case when offer_state = 'offered' then booking.offer_deadline end as offered_until, offer_state = 'offered' and not exists (
                    select from timer where timer.key = 'offer/' || booking_id || '/' || booking.version) as no_timer,
                case when pending_state = 'open' then pending_until end as answered_until, pending_state = 'open' and not exists (
-                   select from timer where timer.key = 'pending/' || booking_id || '/' || booking.version) as no_pending_timer
-        from booking where state in ('confirmed', 'waiting')
+                   select from timer where timer.key = 'pending/' || booking_id || '/' || booking.version) as no_pending_timer,
+               of_group.group_id is not null
+                   and (of_group.session_id <> booking.session_id or of_group.state in ('cancelled', 'released', 'closed')) as stray,
+               false as no_names_timer
+        from booking left join group_booking of_group using (group_id) where booking.state in ('confirmed', 'waiting')
         union all
         select session_id, group_id, session_sequence, given_sequence, false, seats_awaited > 0 and bypassed_sequence is null,
                seats_unnamed + seats_held > 0, seats_unnamed + seats_held, offer_deadline, seats_held > 0 and not exists (
                    select from timer
                    where timer.key = 'group/' || group_id || case when offer_deadline is null then '/holds' else '/offer' end),
-               null, false
+               null, false, false, seats_unnamed > 0 and names_due_at is not null and not exists (
+                   select from timer where timer.key = 'group/' || group_id || '/names')
         from group_booking where state in ('waiting', 'partly_confirmed', 'confirmed')
     ), counted as (
         select session_id,
@@ -84,7 +91,9 @@ _AUDIT = text(
                max(offered_until) as last_deadline,
                bool_or(no_timer) as no_timer,
                max(answered_until) as last_answer,
-               bool_or(no_pending_timer) as no_pending_timer
+               bool_or(no_pending_timer) as no_pending_timer,
+               bool_or(stray) as stray,
+               bool_or(no_names_timer) as no_names_timer
         from place where cast(:session_ids as uuid[]) is null or session_id = any(cast(:session_ids as uuid[])) group by session_id
     )
     select session.session_id, found.code
@@ -106,6 +115,8 @@ _AUDIT = text(
          status = 'scheduled' and coalesce(offers_until, starts_at) > :now and held + passed < capacity and session.waiting > 0),
         ('an_offer_that_nothing_ends', no_timer),
         ('a_question_that_nothing_ends', no_pending_timer),
+        ('a_seat_of_a_group_that_is_over', stray),
+        ('seats_without_a_name_that_nothing_ends', no_names_timer),
         ('a_question_after_the_start', last_answer > starts_at),
         ('an_offer_past_the_cut_off', last_deadline > coalesce(offers_until, starts_at)),
         ('seats_passed_on_by_nobody', passed > 0 and not exists (

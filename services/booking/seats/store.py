@@ -37,7 +37,7 @@ _SESSION = """
     coalesce(offers_until, starts_at) as offers_until, status, capacity, held, waiting, passed, sequence, catalog_version,
     needs_approval
 """
-_BOOKING = """
+BOOKING = """
     booking_id, session_id, agent_id, state, session_sequence, version, booked_at, reason, priority, manager_id, booked_by,
     offer_state, offer_deadline, offered_at, pending_kind, pending_state, pending_since, pending_until, pending_silence_keeps
 """
@@ -67,29 +67,29 @@ _LOCK = text(f"select {_SESSION} from session where session_id = :session_id for
 _LOCK_OF_BOOKING = text(
     f"select {_SESSION} from session where session_id = (select session_id from booking where booking_id = :booking_id) for update"
 )
-_ONE_BOOKING = text(f"select {_BOOKING} from booking where booking_id = :booking_id")
+_ONE_BOOKING = text(f"select {BOOKING} from booking where booking_id = :booking_id")
 # Those with a priority token, then the others: two short walks along an index instead of sorting the whole queue.
 _HEADS = text(
     f"""
-    select {_BOOKING} from (
-        (select {_BOOKING} from booking where session_id = :session_id and state = 'waiting' and priority and offer_state is null
+    select {BOOKING} from (
+        (select {BOOKING} from booking where session_id = :session_id and state = 'waiting' and priority and offer_state is null
          order by session_sequence limit :number)
         union all
-        (select {_BOOKING} from booking where session_id = :session_id and state = 'waiting' and not priority and offer_state is null
+        (select {BOOKING} from booking where session_id = :session_id and state = 'waiting' and not priority and offer_state is null
          order by session_sequence limit :number)
     ) as first order by priority desc, session_sequence limit :number
     """
 )
 _SEATED = text(
     f"""
-    select {_BOOKING} from booking where session_id = :session_id and state = 'confirmed'
+    select {BOOKING} from booking where session_id = :session_id and state = 'confirmed'
     order by coalesce(given_sequence, session_sequence) desc
     """
 )
-_OFFERED = text(f"select {_BOOKING} from booking where session_id = :session_id and offer_state = 'offered' order by session_sequence")
+_OFFERED = text(f"select {BOOKING} from booking where session_id = :session_id and offer_state = 'offered' order by session_sequence")
 _ACTIVE = text(
     f"""
-    select {_BOOKING} from booking where session_id = :session_id and state in ('confirmed', 'waiting') order by session_sequence
+    select {BOOKING} from booking where session_id = :session_id and state in ('confirmed', 'waiting') order by session_sequence
     """
 )
 

@@ -203,6 +203,8 @@ def group_lines(group: GroupBooking) -> list[str]:
     lines = [f"{GROUP_STATES[group.state]}, {seats(group.seats_needed)} demandée{'s' if group.seats_needed > 1 else ''}."]
     if given := group.seats_unnamed + group.seats_named:
         lines.append(f"Au groupe : {seats(given)}.")
+    if group.seats_unnamed and group.names_due_at:
+        lines.append(f"Sans nom : {seats(group.seats_unnamed)}, à nommer avant le {instant(group.names_due_at)}.")
     if group.seats_awaited:
         lines.append(f"En attente : {seats(group.seats_awaited)}, au rang {group.rank} sur {group.waiting}.")
     if group.seats_held:

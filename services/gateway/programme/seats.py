@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -77,6 +78,18 @@ async def _agent_for(tx: AsyncConnection, principal: Principal, email: str) -> A
     if len(found) != 1 or not (lab or found[0].org_unit == booker.org_unit):
         raise AgentUnknown("no agent, or of another service")
     return found[0]
+
+
+async def colleagues_of(connection: AsyncConnection, principal: Principal, emails: Sequence[str]) -> list[UUID]:
+    """Who these addresses are of: agents of one's own service, and for the lab anybody's."""
+    lab = not {"operator", "lab_team"}.isdisjoint(principal.agent.roles)
+    agents: list[UUID] = []
+    for email in emails:
+        found = await directory.read_by_email(connection, email)
+        if len(found) != 1 or not (lab or found[0].org_unit == principal.agent.org_unit):
+            raise AgentUnknown("no agent, or of another service")
+        agents.append(found[0].agent_id)
+    return agents
 
 
 async def ask_for_group(bus: Bus, order: BookGroup, caller: Caller) -> GroupBooking:

@@ -107,7 +107,7 @@ def about_session(
         "session_page": links.session(session.session_id),
         "answers": _answers(links, booking_id, contact.agent_id, details, session),
     }
-    words |= {name: datetime.fromisoformat(details[name]) for name in ("deadline", "priority_until") if name in details}
+    words |= {name: datetime.fromisoformat(details[name]) for name in ("deadline", "names_due_at", "priority_until") if name in details}
     if alternatives:
         words["cards"] = [Card(Appointment.of(other), links.session(other.session_id)) for other in alternatives]
     if kind in MOVES and known.before is not None:

@@ -28,12 +28,12 @@ from services.notify.mail.domain import (
     Known,
     MailKind,
     calendar_part,
-    pause_before_retry,
     place,
     reason_not_to_remind,
     reason_to_drop,
     settles_the_dates,
 )
+from services.notify.mail.patience import pause_before_retry
 from services.notify.mail.smtp import Envelope, Line, MailRefused, NoServer, RecipientRefused, TryLater, Uncertain
 from services.notify.news import store as news
 from services.notify.news.domain import worth_telling

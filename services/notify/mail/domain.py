@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
@@ -56,6 +56,9 @@ class MailKind(StrEnum):
     GROUP_OFFERED = "group_offered"
     GROUP_CANCELLED = "group_cancelled"
     GROUP_CLOSED = "group_closed"
+    GROUP_NAMES_DUE = "group_names_due"
+    GROUP_RELEASED = "group_released"
+    SEAT_MERGED = "seat_merged"
     REMINDER = "reminder"
     JOINING_INSTRUCTIONS = "joining_instructions"
     NEWS = "news"
@@ -172,6 +175,8 @@ _STILL_TRUE: dict[MailKind, frozenset[BookingState | GroupState]] = {
     MailKind.GROUP_OFFERED: frozenset({GroupState.WAITING, GroupState.PARTLY_CONFIRMED}),
     MailKind.GROUP_CANCELLED: frozenset({GroupState.CANCELLED}),
     MailKind.GROUP_CLOSED: frozenset({GroupState.CLOSED}),
+    MailKind.GROUP_NAMES_DUE: frozenset({GroupState.CONFIRMED, GroupState.PARTLY_CONFIRMED}),
+    MailKind.GROUP_RELEASED: frozenset({GroupState.CONFIRMED, GroupState.RELEASED}),
     MailKind.APPROVAL_REQUESTED: frozenset({BookingState.CONFIRMED}),
     MailKind.APPROVAL_ASKED: frozenset({BookingState.CONFIRMED}),
     MailKind.APPROVAL_LAPSED: frozenset({BookingState.CANCELLED_BY_LAB}),
@@ -180,13 +185,13 @@ _STILL_TRUE: dict[MailKind, frozenset[BookingState | GroupState]] = {
     MailKind.SEAT_RELEASED: frozenset({BookingState.CANCELLED_BY_LAB}),
     MailKind.SEAT_TO_RECONFIRM: frozenset({BookingState.CONFIRMED}),
     MailKind.MOVED_URGENT: frozenset({BookingState.CONFIRMED}),
-    MailKind.REMINDER: frozenset({BookingState.CONFIRMED}),
-    MailKind.JOINING_INSTRUCTIONS: frozenset({BookingState.CONFIRMED}),
+    **dict.fromkeys((*REMINDERS, MailKind.SEAT_MERGED), frozenset({BookingState.CONFIRMED})),
 }
 
 # Kinds that make no sense once the lab cancelled the session: its own message follows from booking (E2).
+_NAMES = (MailKind.GROUP_NAMES_DUE, MailKind.GROUP_RELEASED, MailKind.SEAT_MERGED)
 _NEEDS_A_SESSION_THAT_STANDS = frozenset(
-    {*FIRST_WORDS, *REMINDERS, *MOVES, MailKind.APPROVAL_ASKED, MailKind.OFFER_EXPIRED, MailKind.VOLUNTEER_SOUGHT}
+    {*FIRST_WORDS, *REMINDERS, *MOVES, *_NAMES, MailKind.APPROVAL_ASKED, MailKind.OFFER_EXPIRED, MailKind.VOLUNTEER_SOUGHT}
 )
 
 
@@ -286,17 +291,10 @@ def calendar_part(kind: MailKind, booking: BookingState | GroupState) -> Literal
         return None
     if kind in CANCELLATIONS:
         return None if kind in NOT_IN_CALENDARS else "CANCEL"
-    return "REQUEST" if booking is BookingState.CONFIRMED and kind not in (*REMINDERS, MailKind.VOLUNTEER_SOUGHT) else None
+    silent = (*REMINDERS, MailKind.SEAT_MERGED, MailKind.VOLUNTEER_SOUGHT)
+    return "REQUEST" if booking is BookingState.CONFIRMED and kind not in silent else None
 
 
 def settles_the_dates(kind: MailKind) -> bool:
     """Whether an agent who got this mail has heard of the dates that it shows: a reminder does not say that anything moved."""
-    return kind not in REMINDERS
-
-
-LONGEST_PAUSE = timedelta(hours=1)
-
-
-def pause_before_retry(attempts: int, base: timedelta, longest: timedelta = LONGEST_PAUSE) -> timedelta:
-    """1 min, 2 min, 4 min… after temporary failures: greylisting wants patience (S7)."""
-    return min(base * 2 ** min(attempts - 1, 16), longest)
+    return kind not in (*REMINDERS, *_NAMES)

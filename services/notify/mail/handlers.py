@@ -43,6 +43,7 @@ from shared.contracts.groups import (
     GroupSeatsOffered,
 )
 from shared.contracts.moves import BookingReconfirmationRequested, BookingReconfirmed
+from shared.contracts.names import BookingJoinedGroup, GroupNamesDue, GroupSeatsNamed, GroupSeatsReleased
 from shared.contracts.notify import Delivery, DeliveryList, GetSessionReport, ListDeliveries, ResolveDelivery, SessionReport
 from shared.contracts.overbooking import VolunteerSought
 from shared.contracts.projects import ApplicationDecided, ApplicationSubmitted, EngagementClosed, EngagementStarted
@@ -72,6 +73,7 @@ events = Consumers()
     BookingReconfirmationRequested,
     BookingReconfirmed,
     VolunteerSought,
+    BookingJoinedGroup,
     largest=500,
 )
 async def follow_bookings(batch: Sequence[Received[BookingEvent]], tx: AsyncConnection) -> None:
@@ -87,7 +89,7 @@ def _about_booking(received: Received[BookingEvent]) -> NewMail | None:
     if getattr(event, "overlaps", ()):
         details["overlaps"] = True
     details |= {name: value.isoformat() for name in ("deadline", "priority_until") if (value := getattr(event, name, None))}
-    details |= _question(event)
+    details |= _question(event) | ({"of_group": True} if getattr(event, "group_id", None) else {})
     return NewMail(
         key=key_of("booking", event.booking_id, event.version, event.agent_id),
         kind=kind,
@@ -133,20 +135,24 @@ def _to_manager(received: Received[BookingEvent]) -> NewMail | None:
     GroupBookingBypassed,
     GroupBookingResized,
     GroupBookingCancelled,
+    GroupSeatsNamed,
+    GroupNamesDue,
+    GroupSeatsReleased,
 )
 async def follow_groups(received: Received[GroupEvent], tx: AsyncConnection) -> None:
     event = received.event
     await store.follow_group(tx, event)
     if (kind := kind_for_contact(event)) is None:
         return
-    numbers = {"seats_needed", "seats_awaited", "seats_held", "seats_added", "rank", "reason", "deadline", "priority_until"}
+    numbers = {"seats_needed", "seats_unnamed", "seats_awaited", "seats_held", "seats_added", "seats_released", "rank"}
+    words = {"reason", "deadline", "names_due_at", "priority_until"}
     mail = NewMail(
         key=key_of("group", event.group_id, event.version, event.contact_agent_id),
         kind=kind,
         agent_id=event.contact_agent_id,
         booking_id=event.group_id,
         session_id=event.session_id,
-        details=event.model_dump(mode="json", include=numbers, exclude_none=True),
+        details=event.model_dump(mode="json", include=numbers | words, exclude_none=True),
         traceparent=received.envelope.traceparent,
     )
     await store.write(tx, [mail])

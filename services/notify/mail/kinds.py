@@ -25,6 +25,7 @@ from shared.contracts.groups import (
     GroupState,
 )
 from shared.contracts.moves import BookingReconfirmationRequested
+from shared.contracts.names import BookingJoinedGroup, GroupNamesDue, GroupSeatsReleased
 from shared.contracts.overbooking import VolunteerSought
 
 _KINDS: dict[type[BookingEvent], MailKind] = {
@@ -39,6 +40,7 @@ _KINDS: dict[type[BookingEvent], MailKind] = {
     BookingRefused: MailKind.APPROVAL_REFUSED,
     BookingReleased: MailKind.SEAT_RELEASED,
     VolunteerSought: MailKind.VOLUNTEER_SOUGHT,
+    BookingJoinedGroup: MailKind.SEAT_MERGED,
 }
 
 
@@ -59,6 +61,8 @@ _GROUP_KINDS: dict[type[GroupEvent], MailKind] = {
     GroupBookingRequested: MailKind.GROUP_WAITING,
     GroupBookingConfirmed: MailKind.GROUP_CONFIRMED,
     GroupSeatsOffered: MailKind.GROUP_OFFERED,
+    GroupNamesDue: MailKind.GROUP_NAMES_DUE,
+    GroupSeatsReleased: MailKind.GROUP_RELEASED,
 }
 
 

@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.notify import rounds
-from services.notify.mail.domain import pause_before_retry
+from services.notify.mail.patience import pause_before_retry
 from services.notify.settings import NotifySettings
 from services.notify.webhooks import claims, store
 from services.notify.webhooks.claims import Parcel
