@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from uuid import UUID
 
 from hypothesis.stateful import invariant
 
 from services.booking.pending.domain import is_open
-from services.booking.seats.domain import Fact, is_offered
+from services.booking.seats.domain import is_offered
 from shared.contracts.booking import BookingState
-from shared.contracts.groups import GroupChoice, GroupEvent
+from shared.contracts.groups import GroupChoice
 from tests.booking.machine_rows import Rows, turn
 
 
@@ -18,9 +17,6 @@ class Invariants(Rows):
     """Of the rows that a machine keeps, with what it remembers of how they came."""
 
     now: datetime
-    given: dict[UUID, int]
-    facts: list[Fact | GroupEvent]
-    bypassed: set[UUID]
 
     @invariant()
     def the_counters_are_those_of_the_rows(self) -> None:

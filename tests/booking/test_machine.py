@@ -17,22 +17,18 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from services.booking.approval.domain import FactT, approve, ask_again, ask_first, expire, refuse
 from services.booking.groups import domain as groups
-from services.booking.groups.store import names_due_after
 from services.booking.moves.domain import Move, ask, confirm, silence
 from services.booking.names import domain as names
 from services.booking.pending.domain import is_open
-from services.booking.places.domain import changed, opened
 from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment
 from services.booking.seats.domain import (
     AlreadyBooked,
     BookingClosed,
     BookingNotOpenYet,
-    Change,
     Fact,
     OfferExpired,
     OfferUnknown,
-    Opening,
     SessionIsCancelled,
     SessionStarted,
     is_offered,
@@ -44,7 +40,6 @@ from shared.contracts.booking import (
     BookingConfirmed,
     BookingState,
     PendingKind,
-    SeatOfferMade,
     WaitlistJoined,
     WaitlistLeft,
     WaitlistPromoted,
@@ -58,7 +53,6 @@ from shared.contracts.groups import (
     GroupEvent,
     GroupState,
 )
-from shared.contracts.names import BookingJoinedGroup
 from shared.errors import Refused
 from tests.booking.given import STARTS_AT, a_session, already_there, catalog_says, is_holiday, milestones_of, nothing_else
 from tests.booking.machine_invariants import Invariants
@@ -422,36 +416,6 @@ class Seats(Invariants, RuleBasedStateMachine):
             promoted = self.kind is ActivityType.INNOVATION_THURSDAY and self.now < self.session.starts_at - timedelta(hours=24)
             assert isinstance(fact, WaitlistPromoted) == promoted  # W2
             self._keep(self._ask_first(fact))
-
-    def _keep_group(self, fact: GroupEvent) -> None:
-        known = self.groups.get(fact.group_id)
-        assert fact.version == (known.version if known else 0) + 1
-        self.facts.append(fact)
-        if isinstance(fact, GroupBookingBypassed):
-            self.bypassed.add(fact.group_id)
-        if known is None:
-            known = groups.opened(cast("groups.Opening", fact))
-        dated = names.dated(self.session, fact, is_holiday)
-        due = names_due_after(known, dated)
-        self.groups[fact.group_id] = queue.changed(known, fact).model_copy(update={"names_due_at": due})
-
-    def _keep_joining(self, fact: Change | names.Joined | GroupEvent, group_id: UUID) -> None:
-        if isinstance(fact, GroupEvent):
-            self._keep_group(fact)
-            return
-        self._keep(fact)
-        if isinstance(fact, BookingConfirmed | BookingJoinedGroup):
-            self.of_group[fact.booking_id] = group_id
-
-    def _keep(self, fact: Fact) -> None:
-        known = self.rows.get(fact.booking_id)
-        assert fact.version == (known.version if known else 0) + 1
-        self.facts.append(fact)
-        if isinstance(fact, BookingApprovalRequested | BookingConfirmed | SeatOfferMade | WaitlistPromoted):
-            self.given.setdefault(fact.booking_id, fact.session_sequence)
-        self.rows[fact.booking_id] = (
-            changed(known, cast("Change", fact)) if known else opened(cast("Opening", fact), self.session, nothing_else())
-        )
 
 
 Seats.TestCase.settings = settings(max_examples=500, stateful_step_count=50, deadline=None)
