@@ -368,7 +368,7 @@ async def test_B5_B10_nobody_is_named_who_is_elsewhere_or_has_enough_and_then_no
 async def test_B5_named_and_booked_elsewhere_at_once_an_agent_is_in_one_room(booking: Database) -> None:
     for _ in range(6):
         agent_id = uuid4()
-        group = await book_group(booking, await given_visit(booking), 1)
+        group = await book_group(booking, await given_visit(booking), 2)
         elsewhere = await given_session(booking, starts_at=VISIT, kind=TALK)
 
         answers = await gather(name_seats(booking, group, agent_id), book(booking, elsewhere, agent_id), return_exceptions=True)

@@ -114,9 +114,10 @@ class GroupsInPostgres(RuleBasedStateMachine):
         else:
             self.sheet.pass_on(party)
 
-    @rule(contact=st.sampled_from(CONTACTS), agent_id=agents)
-    def name(self, contact: UUID, agent_id: UUID) -> None:
+    @rule(contact=st.sampled_from(CONTACTS), who=agents)
+    def name(self, contact: UUID, who: int) -> None:
         """G2, G3: an agent has one place, whatever they had before."""
+        agent_id = self.agents[who]
         group, party = self._party(contact)
         if group is None:
             return

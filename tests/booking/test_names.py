@@ -241,16 +241,17 @@ async def test_G3_who_waited_or_is_offered_a_seat_has_the_groups_and_nothing_els
 
 async def test_G3_of_naming_and_an_agents_own_booking_at_once_one_place_is_made(booking: Database) -> None:
     for _ in range(8):
+        agent_id = uuid4()
         session_id = await given_visit(booking)
         group = await book_group(booking, session_id, 3)
 
-        _, own = await gather(name_seats(booking, group, ALICE), book(booking, session_id, ALICE), return_exceptions=True)
+        _, own = await gather(name_seats(booking, group, agent_id), book(booking, session_id, agent_id), return_exceptions=True)
 
-        place, state = await place_of(booking, session_id, ALICE)
+        place, state = await place_of(booking, session_id, agent_id)
         assert state == "confirmed"
         assert isinstance(own, AlreadyBooked) or (isinstance(own, Booking) and own.booking_id == place)
         assert await counters(booking, session_id) == (12, 3, 0)
-        assert await named(booking, group) == {ALICE}
+        assert await named(booking, group) == {agent_id}
     await nothing_is_wrong(booking)
 
 
@@ -377,11 +378,12 @@ async def test_G2_a_timer_of_a_date_that_has_changed_releases_nothing(booking: D
 
 async def test_G2_of_the_date_and_a_name_at_once_the_lock_decides(booking: Database) -> None:
     for _ in range(6):
+        agent_id = uuid4()
         session_id = await given_visit(booking)
         group = await book_group(booking, session_id, 3)
         it_is(NAMES_DUE)
 
-        answer, _ = await gather(name_seats(booking, group, ALICE), timers_fire(booking), return_exceptions=True)
+        answer, _ = await gather(name_seats(booking, group, agent_id), timers_fire(booking), return_exceptions=True)
 
         left = await group_now(booking, group)
         if isinstance(answer, GroupBooking):
