@@ -234,4 +234,5 @@ async def test_ids_only_leave_the_outbox(kernel: Kernel) -> None:
         headers, payload = (await connection.execute(text("select headers, convert_from(payload, 'UTF8') as payload from outbox"))).one()
 
     assert set(headers) >= {"ce-id", "ce-actor", "ce-correlationid", "content-type"}
-    assert set(json.loads(payload)) == {"version", "booking_id", "session_id", "agent_id", "state", "session_sequence", "decided_at"}
+    ids = {"booking_id", "session_id", "agent_id", "group_id"}
+    assert set(json.loads(payload)) == ids | {"version", "state", "session_sequence", "decided_at"}
