@@ -14,7 +14,20 @@ import pytest
 from fastapi.routing import APIRoute
 
 from deploy.contracts.house import every_refusal
-from services.gateway.api import attendance, bookings, certificates, feeds, groups, names, notices, openapi, programme, quorum, tailored
+from services.gateway.api import (
+    attendance,
+    bookings,
+    certificates,
+    feeds,
+    groups,
+    names,
+    notices,
+    openapi,
+    programme,
+    public_feeds,
+    quorum,
+    tailored,
+)
 from services.gateway.api.models import BookingItem, Bookings, Me, SessionItem, SessionPage
 from tests.gateway.conftest import ALICE, House, add_session
 
@@ -26,6 +39,8 @@ FIXED = {
     ("get", "/me/bookings"),
     ("post", "/bookings/{booking_id}/cancel"),
 }
+
+OTHER_KINDS = {"md": "text/markdown", "ics": "text/calendar", "atom": "application/atom+xml", "json": "application/feed+json"}
 
 
 @pytest.fixture
@@ -54,6 +69,7 @@ async def test_it_lists_every_operation_that_is_served(document: dict[str, Any])
         (method.lower(), route.path)
         for router in (
             programme.programme,
+            public_feeds.router,
             programme.me,
             bookings.router,
             attendance.router,
@@ -88,13 +104,13 @@ async def test_every_operation_says_what_it_refuses_with_codes_that_exist(docume
         assert {"unavailable", "invalid_request", "too_many_requests"} <= {code for code, _ in said}, (method, path)
         assert said <= known, (method, path, said - known)
         for status, response in operation["responses"].items():
-            kind = "application/problem+json" if int(status) >= 400 else "text/markdown" if path.endswith(".md") else "application/json"
+            kind = "application/problem+json" if int(status) >= 400 else OTHER_KINDS.get(path.rpartition(".")[2], "application/json")
             assert list(response.get("content", ())) == ([] if status == "204" else [kind]), (method, path, status)
 
 
 async def test_private_operations_ask_for_a_token_or_a_session(document: dict[str, Any]) -> None:
     for method, path, operation in operations(document):
-        public = method == "get" and path.startswith(("/sessions", "/certificates"))
+        public = method == "get" and path.startswith(("/sessions", "/programme", "/certificates"))
         assert ({} in operation["security"]) is public
         assert {"bearer": []} in operation["security"]
 

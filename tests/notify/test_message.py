@@ -19,7 +19,7 @@ from icalendar import Timezone
 from pydantic import SecretStr
 
 from services.notify.calendars.entries import Entry, uid_of
-from services.notify.calendars.zones import timezone
+from shared.zones import timezone
 from services.notify.mail import compose
 from services.notify.mail.compose import Unsendable, Writer
 from services.notify.mail.domain import REMINDERS, Before, Known, MailKind

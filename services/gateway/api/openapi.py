@@ -224,7 +224,7 @@ def document(api: FastAPI, session_cookie: str) -> dict[str, Any]:
             schemas[period]["properties"][name] = LOCAL_TIME
     found["paths"].setdefault("/sessions/{session_id}/bookings", {})["post"] = BOOK
     for path, operations in found["paths"].items():
-        public = path.startswith(("/sessions", "/certificates")) and "post" not in operations
+        public = path.startswith(("/sessions", "/programme", "/certificates")) and "post" not in operations
         for operation in operations.values():
             operation.setdefault("security", [{}, {"bearer": []}] if public else [{"bearer": []}, {"session": []}])
     found["components"]["securitySchemes"] = {

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from services.gateway.demand import handlers as demand
 from services.gateway.desk import Desk
+from services.gateway.feeds.addresses import addresses
 from services.gateway.login.domain import NotSignedIn
 from services.gateway.portal import exchanges, wording
 from services.gateway.portal.asking import my_bookings, patiently
@@ -65,6 +66,7 @@ async def show_programme(request: Request) -> Response:
         everything="/?" + urlencode(kept | {"places": "toutes"}),
         next_page="/?" + urlencode(kept | {"suite": page.next_cursor}) if page.next_cursor else None,
         first_page=cursor is None,
+        feeds=addresses(filters),
     )
 
 

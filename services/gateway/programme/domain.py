@@ -41,6 +41,8 @@ class ListedSession:
     held: int = 0
     waiting: int = 0
     quorum: Quorum | None = None
+    heard_at: datetime = datetime.min
+    """Real time at which the session or its activity was last heard of; nothing was when catalog has just been asked."""
 
     @property
     def session_id(self) -> UUID:

@@ -68,7 +68,10 @@ _JOINED = """
     left join programme_activity using (activity_id)
     left join programme_availability using (session_id)
 """
-_COLUMNS = "state, coalesce(description, '') as description, coalesce(held, 0) as held, coalesce(waiting, 0) as waiting, quorum"
+_COLUMNS = """
+    state, coalesce(description, '') as description, coalesce(held, 0) as held, coalesce(waiting, 0) as waiting, quorum,
+    greatest(programme_session.heard_at, programme_activity.heard_at) as heard_at
+"""
 _FREE = "(status = 'scheduled' and coalesce(waiting, 0) = 0 and capacity > coalesce(held, 0))"
 _TEXT = "(programme_session.search || ' ' || coalesce(programme_activity.search, ''))"
 # All words as they are written, parts of words included; or all of them by their French stems.
@@ -193,7 +196,7 @@ def _values(filters: Filters) -> dict[str, Any]:
 def _listed(row: Row[Any]) -> ListedSession:
     session = SessionState.model_validate(row.state, strict=False)
     quorum = Quorum.model_validate(row.quorum, strict=False) if row.quorum else None
-    return ListedSession(session=session, description=row.description, held=row.held, waiting=row.waiting, quorum=quorum)
+    return ListedSession(session, row.description, row.held, row.waiting, quorum, row.heard_at)
 
 
 def write_cursor(last: SessionState) -> str:

@@ -14,7 +14,7 @@ from shared.contracts.catalog import ActivityPublished, SessionState
 _ACTIVITY = text(
     """
     insert into programme_activity (activity_id, description, search) values (:activity_id, :description, :search)
-    on conflict (activity_id) do update set description = excluded.description, search = excluded.search
+    on conflict (activity_id) do update set description = excluded.description, search = excluded.search, heard_at = clock_timestamp()
     """
 )
 _SESSION = text(
@@ -27,7 +27,7 @@ _SESSION = text(
     on conflict (session_id) do update set
         activity_id = excluded.activity_id, activity_type = excluded.activity_type, delivery_mode = excluded.delivery_mode,
         department = excluded.department, status = excluded.status, starts_at = excluded.starts_at, capacity = excluded.capacity,
-        search = excluded.search, state = excluded.state
+        search = excluded.search, state = excluded.state, heard_at = clock_timestamp()
     """
 )
 _AVAILABILITY = text(

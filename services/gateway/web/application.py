@@ -12,7 +12,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp
 
-from services.gateway.api import attendance, bookings, certificates, feeds, groups, names, notices, openapi, programme, quorum, tailored
+from services.gateway.api import (
+    attendance,
+    bookings,
+    certificates,
+    feeds,
+    groups,
+    names,
+    notices,
+    openapi,
+    programme,
+    public_feeds,
+    quorum,
+    tailored,
+)
 from services.gateway.demand.domain import Ear
 from services.gateway.desk import Desk, desk_of
 from services.gateway.login import pages as login
@@ -73,8 +86,8 @@ def build_api(desk: Desk) -> FastAPI:
     api.add_exception_handler(HTTPException, answer_no_route)
     api.state.desk = desk
     for router in (
-        programme.programme, bookings.router, groups.router, names.router, attendance.router, certificates.router, tailored.router,
-        programme.me, quorum.router, notices.router, feeds.router,
+        programme.programme, public_feeds.router, bookings.router, groups.router, names.router, attendance.router, certificates.router,
+        tailored.router, programme.me, quorum.router, notices.router, feeds.router,
     ):  # fmt: skip
         api.include_router(router)
     described = openapi.document(api, desk.door.cookie)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -13,6 +15,8 @@ from shared.contracts.booking import Booking
 from shared.contracts.groups import GroupBooking
 from shared.errors import VersionConflict
 
+SETTLED = timedelta(minutes=1)
+"""HTTP dates count in seconds: a document that has just changed may change again within its date (RFC 9110, 8.8.2.2)."""
 _VERSION = re.compile(r'"(\d{1,9})(\.\d+\.\d+)?"', re.ASCII)
 
 
@@ -24,6 +28,29 @@ def tagged(request: Request, reply: BaseModel, *, etag: str | None = None, share
     if any(each in {"*", tag} for each in tags_of(request.headers.get("if-none-match"))):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
+
+
+def kept_since(request: Request, body: bytes, media_type: str, changed_at: datetime) -> Response:
+    """A document that is the same for everybody, or 304 when the client has it already, by its ETag or else by its date."""
+    tag, changed_at = f'"{hashlib.sha256(body).hexdigest()[:24]}"', changed_at.replace(microsecond=0)
+    headers = {"ETag": tag, "Cache-Control": "public, no-cache"}
+    if settled := datetime.now(UTC) - changed_at > SETTLED:
+        headers["Last-Modified"] = format_datetime(changed_at.astimezone(UTC), usegmt=True)
+    if (tags := tags_of(request.headers.get("if-none-match"))) or not settled:
+        known = any(each in {"*", tag} for each in tags)
+    else:
+        known = _date_of(request.headers.get("if-modified-since")) >= changed_at
+    if known:
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type=media_type)
+
+
+def _date_of(header: str | None) -> datetime:
+    """Of an HTTP date; long ago for anything else, which RFC 9110 says to ignore."""
+    try:
+        return parsedate_to_datetime(header or "").astimezone(UTC)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def version_tag(place: Booking | GroupBooking) -> str:

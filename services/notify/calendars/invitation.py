@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 from icalendar import Calendar, Event, vCalAddress, vUri
 
 from services.notify.calendars.entries import Entry
-from services.notify.calendars.zones import timezone
+from shared.calendars import PRODUCT
+from shared.zones import timezone
 
-PRODUCT = "-//Lab-O//notify//FR"
 Method = Literal["REQUEST", "CANCEL"]
 
 

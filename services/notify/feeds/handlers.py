@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify.feeds import store
-from services.notify.feeds.calendar import published
+from services.notify.feeds.calendar import personal
 from services.notify.feeds.domain import AT_MOST, FeedUnknown, TooManyFeeds, shown
 from services.notify.mail.letters import Links
 from services.notify.settings import NotifySettings
@@ -72,7 +72,7 @@ async def read_calendar_feed(request: ReadCalendarFeed, caller: Caller, database
             raise FeedUnknown("no feed has this secret")
         seats = shown(await store.seats(tx, agent_id), clock.now())
     own = settings()
-    content = published(seats, agent_id, Links.of(own.portal_url, own.link_secret), own.mail_sender)
+    content = personal(seats, agent_id, Links.of(own.portal_url, own.link_secret), own.mail_sender)
     etag = hashlib.sha256(content.encode()).hexdigest()[:32]
     return CalendarFeedContent(etag=etag, calendar="" if etag in request.known_etags else content)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from shared.calendars import place
 from shared.contracts.booking import (
     BookingState,
     PendingKind,
@@ -278,11 +279,6 @@ def moved(before: Before, session: SessionState) -> bool:
 
 def _times(periods: Sequence[Period]) -> list[tuple[datetime, datetime]]:
     return [(period.starts_at, period.ends_at) for period in periods]
-
-
-def place(venue: VenueSheet | None) -> str:
-    """Where a session takes place, in one line, as calendars show it."""
-    return f"{venue.name}, {venue.address}, {venue.city}" if venue else "À distance"
 
 
 def calendar_part(kind: MailKind, booking: BookingState | GroupState) -> Literal["REQUEST", "CANCEL"] | None:
