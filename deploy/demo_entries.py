@@ -144,6 +144,8 @@ class ActivityEntry(Entry):
     theme: str
     description: str = ""
     host: str | None = None
+    audience: str = ""
+    details: dict[str, Any] | None = None
     sessions: Tables = []
 
 
@@ -158,6 +160,8 @@ class HeldDate(Entry):
     summary: str
     theme: str
     description: str = ""
+    audience: str = ""
+    details: dict[str, Any] | None = None
     venue: str | None = None
     opens: Day | None = None
     moved: MovedToDay | None = None

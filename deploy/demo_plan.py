@@ -33,7 +33,7 @@ from shared.contracts.series import DateContent, GenerateSeries, WallTimes
 
 FOLDER = Path(__file__).with_name("demo")
 AGENTS, PROGRAMME, PROJECTS = "agents.toml", "programme.toml", "projects.toml"
-TEXTS = {"title", "summary", "description", "theme"}
+TEXTS = {"title", "summary", "description", "theme", "audience"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class Reader:
             self._tables.must_exist("venues", "venue", one.venue)
         for sub in one.booked_by:
             self._tables.must_exist("agents", "booked_by", sub)
-        activity = ActivityEntry(slug=slug, type=series.type, mode=series.mode, **one.model_dump(include=TEXTS))
+        activity = ActivityEntry(slug=slug, type=series.type, mode=series.mode, **one.model_dump(include={*TEXTS, "details"}))
         session_id = demo_id("session", slug)
         content = DateContent(
             on=one.date,
@@ -207,6 +207,7 @@ class Reader:
             activity_type=activity.type,
             delivery_mode=activity.mode,
             host_id=demo_id("host", activity.host) if activity.host else None,
+            details=activity.details and {"activity_type": activity.type, **activity.details},  # pyright: ignore[reportArgumentType]
             **activity.model_dump(include=TEXTS),
         )
         sessions = self._tables.each(

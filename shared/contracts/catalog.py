@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
+from shared.contracts.details import ActivityDetails
 from shared.contracts.messages import Acknowledged, Event, Message, Request
 
 Title = Annotated[str, Field(min_length=3, max_length=200)]
@@ -120,6 +121,10 @@ class ActivityPublished(Event):
     """Label that the programme is filtered by."""
     delivery_mode: DeliveryMode
     host_id: UUID | None = None
+    audience: str = ""
+    """For whom it is, such as « agents d'accueil »; for everybody when empty."""
+    details: ActivityDetails | None = None
+    """What only its type has."""
 
 
 class SessionScheduled(Event):
@@ -202,7 +207,10 @@ class AddVenue(Request[Acknowledged]):
 
 
 class DraftActivity(Request[Acknowledged]):
-    """Write an activity that nobody sees yet. Refuses `host_unknown`, `activity_exists`."""
+    """Write an activity that nobody sees yet.
+
+    Refuses `host_unknown`, `activity_exists`, `details_of_another_type`, `group_size_inverted` (more at least than at most).
+    """
 
     subject: ClassVar[str] = "rpc.catalog.draft_activity.v1"
     activity_id: UUID
@@ -215,6 +223,10 @@ class DraftActivity(Request[Acknowledged]):
     host_id: UUID | None = None
     needs_approval: bool = False
     """Whether line managers are asked for each booking of its sessions (B7)."""
+    audience: Annotated[str, Field(max_length=200)] = ""
+    """For whom it is; for everybody when empty."""
+    details: ActivityDetails | None = None
+    """What only its type has, which is that of the activity."""
 
 
 class PublishActivity(Request[Acknowledged]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -37,6 +38,7 @@ async def schedule(
     capacity: int = 12,
     days: float = 17,
     periods: tuple[LocalPeriod, ...] = (),
+    draft: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> UUID:
     host_id, venue_id, activity_id, session_id = uuid4(), uuid4(), uuid4(), uuid4()
@@ -66,6 +68,7 @@ async def schedule(
             theme=theme,
             delivery_mode=delivery_mode,
             host_id=host_id,
+            **draft or {},
         ),
         operator,
     )

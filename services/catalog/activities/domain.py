@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from shared.contracts.catalog import (
     ActivityPublished,
+    ActivityType,
     DeliveryMode,
     DraftActivity,
     LocalPeriod,
@@ -24,6 +25,7 @@ from shared.contracts.catalog import (
     SessionState,
     VenueSheet,
 )
+from shared.contracts.details import ActivityDetails, LabtourDetails, WorkshopSupportDetails
 from shared.errors import NotAllowed, Refused, VersionConflict
 
 LAB = frozenset({"operator", "lab_team"})
@@ -60,6 +62,14 @@ class ActivityNotPublished(Refused):
 
 class ActivityAlreadyPublished(Refused):
     code, title = "activity_already_published", "Cette activité est déjà publiée."
+
+
+class DetailsOfAnotherType(Refused):
+    code, status, title = "details_of_another_type", 422, "Ces précisions sont celles d'un autre type d'activité."
+
+
+class GroupSizeInverted(Refused):
+    code, status, title = "group_size_inverted", 422, "Le groupe le plus petit dépasse le plus grand."
 
 
 class SessionExists(Refused):
@@ -136,6 +146,17 @@ def check_may_write(roles: AbstractSet[str]) -> None:
 def may_record_past(roles: AbstractSet[str]) -> bool:
     """An operator may record what has already taken place, as an import does; for everybody else a past date is a mistake."""
     return "operator" in roles
+
+
+def check_details(activity_type: ActivityType, details: ActivityDetails | None) -> None:
+    if details is None:
+        return
+    if details.activity_type != activity_type:
+        raise DetailsOfAnotherType(f"details of a {details.activity_type} for a {activity_type}")
+    if isinstance(details, LabtourDetails | WorkshopSupportDetails):
+        fewest, most = details.group_min, details.group_max
+        if fewest is not None and most is not None and fewest > most:
+            raise GroupSizeInverted(f"at least {fewest} and at most {most}")
 
 
 def publish(activity: Activity) -> ActivityPublished:

@@ -49,6 +49,7 @@ async def add_venue(request: AddVenue, caller: Caller, tx: AsyncConnection) -> A
 @requests.command(DraftActivity)
 async def draft_activity(request: DraftActivity, caller: Caller, tx: AsyncConnection) -> Acknowledged:
     domain.check_may_write(caller.roles)
+    domain.check_details(request.activity_type, request.details)
     if request.host_id:
         await _host_must_exist(tx, request.host_id)
     await store.insert_activity(tx, request)

@@ -64,16 +64,19 @@ async def venue_for_rules(tx: AsyncConnection, venue_id: UUID) -> Venue | None:
 _INSERT_ACTIVITY = text(
     """
     insert into activity
-        (activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, status, version)
+        (activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, audience, details, status,
+         version)
     values
-        (:activity_id, :activity_type, :title, :summary, :description, :theme, :delivery_mode, :host_id, :needs_approval, 'draft', 0)
+        (:activity_id, :activity_type, :title, :summary, :description, :theme, :delivery_mode, :host_id, :needs_approval, :audience,
+         cast(:details as jsonb), 'draft', 0)
     on conflict (activity_id) do nothing returning 1
     """
 )
 
 _LOCK_ACTIVITY = text(
     """
-    select activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, status, version
+    select activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, audience, details, status,
+           version
     from activity where activity_id = :activity_id for update
     """
 )
@@ -84,7 +87,8 @@ _PUBLISH_ACTIVITY = text("update activity set status = 'published', version = :v
 
 
 async def insert_activity(tx: AsyncConnection, activity: DraftActivity) -> bool:
-    return await tx.scalar(_INSERT_ACTIVITY, activity.model_dump()) is not None
+    details = activity.details.model_dump_json() if activity.details else None
+    return await tx.scalar(_INSERT_ACTIVITY, activity.model_dump() | {"details": details}) is not None
 
 
 async def lock_activity(tx: AsyncConnection, activity_id: UUID) -> Activity | None:

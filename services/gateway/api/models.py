@@ -12,6 +12,7 @@ from services.gateway.directory.domain import Agent
 from services.gateway.programme.domain import ListedSession
 from shared.contracts.booking import Booking
 from shared.contracts.catalog import ActivityType, DeliveryMode, Period, VenueSheet
+from shared.contracts.details import ActivityDetails
 from shared.contracts.gateway import Role
 from shared.contracts.quorum import Quorum
 
@@ -52,6 +53,16 @@ _SESSION: dict[str, Any] = {
     "status": "scheduled",
     "cancellation_reason": None,
     "availability": {"capacity": 12, "seats_left": 3, "waiting": 0, "words": "3 places restantes"},
+    "audience": "Agents qui portent un projet",
+    "details": {
+        "activity_type": "training",
+        "objectives": ["Trouver son accroche", "Demander une seule chose"],
+        "prerequisites": "",
+        "duration_hours": 3,
+        "methods": ["Deux passages devant le groupe"],
+        "assessment": "",
+        "to_bring": [],
+    },
     "quorum": {"needed": 6, "decides_at": "2027-03-11T08:00:00Z", "state": "open"},
     "version": 1,
 }
@@ -103,6 +114,8 @@ class SessionItem(BaseModel):
         default=None,
         description="Seats that must be taken at `decides_at`, or the session is cancelled; null where nothing is decided so.",
     )
+    audience: str = Field(default="", description="For whom it is, in French; for everybody when empty.")
+    details: ActivityDetails | None = Field(default=None, description="What only its `activity_type` has.")
     version: int
 
     @classmethod
@@ -127,6 +140,8 @@ class SessionItem(BaseModel):
             needs_approval=session.needs_approval,
             availability=seats,
             quorum=listed.quorum,
+            audience=listed.audience,
+            details=listed.details,
             version=session.version,
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.gateway.portal import wording
+from services.gateway.portal.details import facts
 from services.gateway.programme import domain as programme
 from services.gateway.settings import GatewaySettings
 from shared import clock
@@ -37,7 +38,7 @@ class Renderer:
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        shared: dict[str, Any] = {"asset": self.asset, "wording": wording, "types": programme.TYPES, "plural": programme.plural}
+        shared: dict[str, Any] = {"asset": self.asset, "wording": wording, "types": programme.TYPES, "plural": programme.plural, "facts": facts}
         self._environment.globals.update(shared)
 
     def _add(self, file: Path) -> None:

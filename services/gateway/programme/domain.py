@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from shared.contracts.catalog import ActivityType, SessionState
+from shared.contracts.catalog import ActivityPublished, ActivityType, SessionState
+from shared.contracts.details import ActivityDetails
 from shared.contracts.quorum import Quorum
 from shared.errors import Refused
 
@@ -38,6 +39,8 @@ class ListedSession:
 
     session: SessionState
     description: str = ""
+    audience: str = ""
+    details: ActivityDetails | None = None
     held: int = 0
     waiting: int = 0
     quorum: Quorum | None = None
@@ -93,6 +96,13 @@ def search_text(session: SessionState) -> str:
     """What a session is found by."""
     place = (session.venue.name, session.venue.city) if session.venue else ("à distance",)
     return plain(" ".join((session.title, session.summary, session.theme, TYPES[session.activity_type], *place)))
+
+
+def activity_text(activity: ActivityPublished) -> str:
+    """What its sessions are found by, besides."""
+    details = activity.details.model_dump(exclude={"activity_type"}) if activity.details else {}
+    said = [each for value in details.values() for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, str)]
+    return plain(" ".join((activity.title, activity.summary, activity.description, activity.theme, activity.audience, *said)))
 
 
 def search_words(words: str) -> list[str]:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.gateway.programme.domain import CursorInvalid, ListedSession, search_patterns, search_words
 from shared import clock
 from shared.bus import Bus, Caller
-from shared.contracts.catalog import ActivityType, DeliveryMode, GetSession, SessionState
+from shared.contracts.catalog import ActivityPublished, ActivityType, DeliveryMode, GetSession, SessionState
 from shared.contracts.quorum import Quorum
 
 ANYBODY = Caller("gateway")
@@ -69,7 +69,7 @@ _JOINED = """
     left join programme_availability using (session_id)
 """
 _COLUMNS = """
-    state, coalesce(description, '') as description, coalesce(held, 0) as held, coalesce(waiting, 0) as waiting, quorum,
+    state, coalesce(description, '') as description, content, coalesce(held, 0) as held, coalesce(waiting, 0) as waiting, quorum,
     greatest(programme_session.heard_at, programme_activity.heard_at) as heard_at
 """
 _FREE = "(status = 'scheduled' and coalesce(waiting, 0) = 0 and capacity > coalesce(held, 0))"
@@ -196,7 +196,17 @@ def _values(filters: Filters) -> dict[str, Any]:
 def _listed(row: Row[Any]) -> ListedSession:
     session = SessionState.model_validate(row.state, strict=False)
     quorum = Quorum.model_validate(row.quorum, strict=False) if row.quorum else None
-    return ListedSession(session, row.description, row.held, row.waiting, quorum, row.heard_at)
+    content = ActivityPublished.model_validate(row.content, strict=False) if row.content else None
+    return ListedSession(
+        session=session,
+        description=row.description,
+        audience=content.audience if content else "",
+        details=content.details if content else None,
+        held=row.held,
+        waiting=row.waiting,
+        quorum=quorum,
+        heard_at=row.heard_at,
+    )
 
 
 def write_cursor(last: SessionState) -> str:

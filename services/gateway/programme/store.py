@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.programme.domain import plain, search_text
+from services.gateway.programme.domain import activity_text, search_text
 from shared.contracts.availability import SessionAvailabilityChanged
 from shared.contracts.catalog import ActivityPublished, SessionState
 
 _ACTIVITY = text(
     """
-    insert into programme_activity (activity_id, description, search) values (:activity_id, :description, :search)
-    on conflict (activity_id) do update set description = excluded.description, search = excluded.search, heard_at = clock_timestamp()
+    insert into programme_activity (activity_id, description, content, search) values (:activity_id, :description, cast(:content as jsonb), :search)
+    on conflict (activity_id) do update set
+        description = excluded.description, content = excluded.content, search = excluded.search, heard_at = clock_timestamp()
     """
 )
 _SESSION = text(
@@ -43,8 +44,15 @@ _AVAILABILITY = text(
 
 
 async def put_activity(tx: AsyncConnection, activity: ActivityPublished) -> None:
-    words = plain(f"{activity.title} {activity.summary} {activity.description}")
-    await tx.execute(_ACTIVITY, {"activity_id": activity.activity_id, "description": activity.description, "search": words})
+    await tx.execute(
+        _ACTIVITY,
+        {
+            "activity_id": activity.activity_id,
+            "description": activity.description,
+            "content": activity.model_dump_json(),
+            "search": activity_text(activity),
+        },
+    )
 
 
 async def put_session(tx: AsyncConnection, session: SessionState) -> None:
