@@ -230,7 +230,10 @@ class DraftActivity(Request[Acknowledged]):
 
 
 class PublishActivity(Request[Acknowledged]):
-    """Show a draft in the programme: version 1 of what is said of it. Refuses `activity_unknown`, `activity_already_published`."""
+    """Show a draft in the programme: version 1 of what is said of it.
+
+    Refuses `activity_unknown`, `activity_already_published`, `activity_is_archived`.
+    """
 
     subject: ClassVar[str] = "rpc.catalog.publish_activity.v1"
     activity_id: UUID
@@ -239,9 +242,9 @@ class PublishActivity(Request[Acknowledged]):
 class ScheduleSession(Request[SessionState]):
     """Give a published activity a date. Only an operator may record a date that has passed, as an import does.
 
-    Refuses `activity_unknown`, `activity_not_published`, `venue_unknown`, `venue_required`, `venue_unexpected` (a remote activity),
-    `venue_too_small`, `venue_closed`, `periods_invalid`, `session_in_past`, `quorum_too_high`, `remote_capacity_unexpected` (not a hybrid
-    activity), `session_exists`.
+    Refuses `activity_unknown`, `activity_not_published`, `activity_is_archived`, `venue_unknown`, `venue_required`, `venue_unexpected`
+    (a remote activity), `venue_too_small`, `venue_closed`, `periods_invalid`, `session_in_past`, `quorum_too_high`,
+    `remote_capacity_unexpected` (not a hybrid activity), `session_exists`.
     """
 
     subject: ClassVar[str] = "rpc.catalog.schedule_session.v1"
@@ -286,7 +289,7 @@ class CancelSession(Request[SessionState]):
 
 
 class GetSession(Request[SessionState]):
-    """One session of a published activity. Refuses `session_unknown`."""
+    """One session of an activity that is or was published. Refuses `session_unknown`."""
 
     subject: ClassVar[str] = "rpc.catalog.get_session.v1"
     session_id: UUID

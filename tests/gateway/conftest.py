@@ -25,6 +25,7 @@ from services.booking.attendance import handlers as attendance
 from services.booking.certificates import handlers as certificates
 from services.booking.strikes import handlers as strikes
 from services.catalog.activities import handlers as activities
+from services.catalog.life import handlers as life
 from services.catalog.quorum import handlers as catalog_quorum
 from services.catalog.series import handlers as series
 from services.gateway.app import SERVICE as GATEWAY
@@ -59,7 +60,7 @@ LAB = next(agent for agent in OTHERS if "operator" in agent.roles)
 COACH = next(agent for agent in OTHERS if "coach" in agent.roles)
 
 NEIGHBOURS = {
-    "catalog": Service("catalog", requests=[activities.requests, series.requests], events=[catalog_quorum.events]),
+    "catalog": Service("catalog", requests=[activities.requests, life.requests, series.requests], events=[catalog_quorum.events]),
     "booking": Service(
         "booking",
         requests=[

@@ -60,6 +60,10 @@ class ActivityNotPublished(Refused):
     code, title = "activity_not_published", "Cette activité est encore un brouillon : publiez-la avant de lui donner une date."
 
 
+class ActivityIsArchived(Refused):
+    code, title = "activity_is_archived", "Cette activité est archivée."
+
+
 class ActivityAlreadyPublished(Refused):
     code, title = "activity_already_published", "Cette activité est déjà publiée."
 
@@ -125,8 +129,10 @@ class Activity:
     """An activity under its row lock. Its version counts what was said of it, so a draft is at 0."""
 
     content: DraftActivity
-    status: Literal["draft", "published"]
+    status: Literal["draft", "published", "archived"]
     version: int
+    revision: int = 1
+    """Counts how often it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +166,8 @@ def check_details(activity_type: ActivityType, details: ActivityDetails | None) 
 
 
 def publish(activity: Activity) -> ActivityPublished:
+    if activity.status == "archived":
+        raise ActivityIsArchived(f"activity {activity.content.activity_id}")
     if activity.status == "published":
         raise ActivityAlreadyPublished(f"activity {activity.content.activity_id} is published since version 1")
     return ActivityPublished(version=activity.version + 1, **activity.content.model_dump())
@@ -167,7 +175,9 @@ def publish(activity: Activity) -> ActivityPublished:
 
 def schedule(request: ScheduleSession, activity: Activity, venue: Venue | None, *, now: datetime, past_allowed: bool) -> SessionScheduled:
     """Give a published activity a date."""
-    if activity.status != "published":
+    if activity.status == "archived":
+        raise ActivityIsArchived(f"activity {request.activity_id}")
+    if activity.status == "draft":
         raise ActivityNotPublished(f"activity {request.activity_id} is a draft")
     content = activity.content
     session = SessionState(

@@ -54,7 +54,7 @@ async def draft_activity(request: DraftActivity, caller: Caller, tx: AsyncConnec
         await _host_must_exist(tx, request.host_id)
     await store.insert_activity(tx, request)
     activity = await _lock_activity(tx, request.activity_id)
-    if activity.content != request:
+    if (await store.read_activity_asked(tx, request.activity_id) or activity.content) != request:
         raise domain.ActivityExists(f"activity {request.activity_id} has another content")
     return Acknowledged(version=activity.version)
 
@@ -89,6 +89,8 @@ async def schedule_session(request: ScheduleSession, caller: Caller, tx: AsyncCo
 async def reschedule_session(request: RescheduleSession, caller: Caller, tx: AsyncConnection) -> SessionState:
     domain.check_may_write(caller.roles)
     before = await _lock_session(tx, request.session_id)
+    if await store.is_archived(tx, before.activity_id):
+        raise domain.ActivityIsArchived(f"activity {before.activity_id}")
     venue = await _venue(tx, request.venue_id or (before.venue.venue_id if before.venue else None))
     fact = domain.reschedule(before, request, venue, now=clock.now(), past_allowed=domain.may_record_past(caller.roles))
     await store.change_session(tx, before, fact.session)

@@ -36,7 +36,7 @@ _READ_SESSION = text(
     f"""
     select {_STATE}
     from session join activity on activity.activity_id = session.activity_id left join venue on venue.venue_id = session.venue_id
-    where session.session_id = :session_id and activity.status = 'published'
+    where session.session_id = :session_id and activity.status <> 'draft'
     """  # noqa: S608 - constants only
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.catalog.activities import queries
@@ -64,22 +64,28 @@ async def venue_for_rules(tx: AsyncConnection, venue_id: UUID) -> Venue | None:
 _INSERT_ACTIVITY = text(
     """
     insert into activity
-        (activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, audience, details, status,
-         version)
+        (activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, audience, details, asked,
+         status, version)
     values
         (:activity_id, :activity_type, :title, :summary, :description, :theme, :delivery_mode, :host_id, :needs_approval, :audience,
-         cast(:details as jsonb), 'draft', 0)
+         cast(:details as jsonb), cast(:asked as jsonb), 'draft', 0)
     on conflict (activity_id) do nothing returning 1
     """
 )
 
-_LOCK_ACTIVITY = text(
+_READ_ACTIVITY = text(
     """
     select activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, audience, details, status,
-           version
-    from activity where activity_id = :activity_id for update
+           version, revision
+    from activity where activity_id = :activity_id
     """
 )
+
+_LOCK_ACTIVITY = text(f"{_READ_ACTIVITY.text} for update")
+
+_READ_ACTIVITY_ASKED = text("select cast(asked as text) from activity where activity_id = :activity_id")
+
+_SHARE_ACTIVITY = text("select status from activity where activity_id = :activity_id for share")
 
 _ACTIVITY_EXISTS = text("select exists (select from activity where activity_id = :activity_id)")
 
@@ -88,12 +94,31 @@ _PUBLISH_ACTIVITY = text("update activity set status = 'published', version = :v
 
 async def insert_activity(tx: AsyncConnection, activity: DraftActivity) -> bool:
     details = activity.details.model_dump_json() if activity.details else None
-    return await tx.scalar(_INSERT_ACTIVITY, activity.model_dump() | {"details": details}) is not None
+    values = activity.model_dump() | {"details": details, "asked": activity.model_dump_json()}
+    return await tx.scalar(_INSERT_ACTIVITY, values) is not None
+
+
+async def read_activity_asked(tx: AsyncConnection, activity_id: UUID) -> DraftActivity | None:
+    """The request that made this activity, where it is known."""
+    asked = await tx.scalar(_READ_ACTIVITY_ASKED, {"activity_id": activity_id})
+    return DraftActivity.model_validate_json(asked) if asked else None
 
 
 async def lock_activity(tx: AsyncConnection, activity_id: UUID) -> Activity | None:
-    row = (await tx.execute(_LOCK_ACTIVITY, {"activity_id": activity_id})).mappings().one_or_none()
-    return Activity(DraftActivity.model_validate(dict(row)), row["status"], row["version"]) if row else None
+    return _activity((await tx.execute(_LOCK_ACTIVITY, {"activity_id": activity_id})).mappings().one_or_none())
+
+
+async def read_activity(connection: AsyncConnection, activity_id: UUID) -> Activity | None:
+    return _activity((await connection.execute(_READ_ACTIVITY, {"activity_id": activity_id})).mappings().one_or_none())
+
+
+def _activity(row: RowMapping | None) -> Activity | None:
+    return Activity(DraftActivity.model_validate(dict(row)), row["status"], row["version"], row["revision"]) if row else None
+
+
+async def is_archived(tx: AsyncConnection, activity_id: UUID) -> bool:
+    """Held until the transaction ends: whoever archives it waits."""
+    return await tx.scalar(_SHARE_ACTIVITY, {"activity_id": activity_id}) == "archived"
 
 
 async def activity_exists(connection: AsyncConnection, activity_id: UUID) -> bool:

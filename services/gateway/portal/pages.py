@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from services.gateway.desk import Desk
-from services.gateway.portal import answers, bookings, certificates, check_in, exchanges, groups, preferences, programme, projects, sheets
+from services.gateway.portal import answers, bookings, certificates, check_in, exchanges, groups, preferences, previews, programme, projects, sheets
 from services.gateway.portal.visit import Visit, static, visit_of
 from services.gateway.web.problems import headers_of
 from shared.errors import Refused
@@ -79,6 +79,7 @@ routes: list[BaseRoute] = [
     *sheets.routes,
     *exchanges.routes,
     *preferences.routes,
+    *previews.routes,
     *projects.routes,
     *(Route(path, show_text) for path in TEXTS),
     Route("/robots.txt", robots),

@@ -22,6 +22,12 @@ SHORT_MONTHS = ("janv.", "févr.", "mars", "avril", "mai", "juin", "juil.", "ao�
 
 MODES = {DeliveryMode.IN_PERSON: "En présentiel", DeliveryMode.REMOTE: "À distance", DeliveryMode.HYBRID: "En présentiel et à distance"}
 
+ACTIVITY_STATUSES = {
+    "draft": "Brouillon : cette activité n’est pas encore publiée.",
+    "published": "Cette activité est publiée ; voici ce qu’en disent ses séances.",
+    "archived": "Cette activité est archivée : elle n’est plus au programme.",
+}
+
 DEPARTMENTS = {
     "09": "Ariège",
     "11": "Aude",

@@ -29,6 +29,10 @@ class SessionUnknown(Refused):
     code, status, title = "session_unknown", 404, "Cette séance n’existe pas."
 
 
+class ActivityUnknown(Refused):
+    code, status, title = "activity_unknown", 404, "Cette activité n’existe pas."
+
+
 class CursorInvalid(Refused):
     code, status, title = "cursor_invalid", 400, "Cette suite de liste n’est plus lisible : recommencez depuis le début."
 
@@ -92,14 +96,19 @@ def plain(words: str) -> str:
     return " ".join("".join(kept).split())
 
 
-def search_text(session: SessionState) -> str:
-    """What a session is found by."""
+def whereabouts(session: SessionState) -> str:
+    """What a session is found by, whatever its activity comes to say."""
     place = (session.venue.name, session.venue.city) if session.venue else ("à distance",)
-    return plain(" ".join((session.title, session.summary, session.theme, TYPES[session.activity_type], *place)))
+    return plain(" ".join((TYPES[session.activity_type], *place)))
+
+
+def search_text(session: SessionState) -> str:
+    """What a session is found by as long as its activity has not been heard of."""
+    return f"{plain(' '.join((session.title, session.summary, session.theme)))} {whereabouts(session)}"
 
 
 def activity_text(activity: ActivityPublished) -> str:
-    """What its sessions are found by, besides."""
+    """What its sessions are found by."""
     details = activity.details.model_dump(exclude={"activity_type"}) if activity.details else {}
     said = [each for value in details.values() for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, str)]
     return plain(" ".join((activity.title, activity.summary, activity.description, activity.theme, activity.audience, *said)))

@@ -8,19 +8,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.programme import store
 from shared.consumers import Consumers, Received
+from shared.contracts.activities import ActivityArchived, ActivityEdited
 from shared.contracts.availability import SessionAvailabilityChanged
 from shared.contracts.catalog import ActivityPublished, SessionCancelled, SessionRescheduled, SessionScheduled
 
 events = Consumers()
 
 
-@events.projection("gateway-programme", ActivityPublished, SessionScheduled, SessionRescheduled, SessionCancelled)
+@events.projection(
+    "gateway-programme", ActivityPublished, ActivityEdited, ActivityArchived, SessionScheduled, SessionRescheduled, SessionCancelled
+)
 async def follow_programme(
     received: Received[ActivityPublished | SessionScheduled | SessionRescheduled | SessionCancelled], tx: AsyncConnection
 ) -> None:
     """Activities and sessions are two kinds of aggregates, each with its own versions: neither waits for the other."""
     if isinstance(received.event, ActivityPublished):
-        await store.put_activity(tx, received.event)
+        await store.put_activity(tx, received.event, archived=isinstance(received.event, ActivityArchived))
     else:
         await store.put_session(tx, received.event.session)
 

@@ -73,22 +73,32 @@ _COLUMNS = """
     greatest(programme_session.heard_at, programme_activity.heard_at) as heard_at
 """
 _FREE = "(status = 'scheduled' and coalesce(waiting, 0) = 0 and capacity > coalesce(held, 0))"
-_TEXT = "(programme_session.search || ' ' || coalesce(programme_activity.search, ''))"
+# A session says what its activity said when it was last changed; where the activity has been heard of since, its word counts.
+_WHERE = "coalesce(whereabouts, programme_session.search)"
+_THEME = "coalesce(content ->> 'theme', programme_session.theme)"
+_TEXT = f"""
+    case when content is null then programme_session.search || ' ' || coalesce(programme_activity.search, '')
+         else programme_activity.search || ' ' || {_WHERE} end
+"""
+_LEXEMES = f"""
+    case when content is null then programme_session.lexemes || coalesce(programme_activity.lexemes, '')
+         else programme_activity.lexemes || to_tsvector('pg_catalog.french', {_WHERE}) end
+"""
 # All words as they are written, parts of words included; or all of them by their French stems.
 _WORDS = f"""
-    ({_TEXT} like all (cast(:patterns as text[]))
-     or (programme_session.lexemes || coalesce(programme_activity.lexemes, '')) @@ plainto_tsquery('pg_catalog.french', :words))
+    (({_TEXT}) like all (cast(:patterns as text[]))
+     or ({_LEXEMES}) @@ plainto_tsquery('pg_catalog.french', :words))
 """
 _NEAR_WORDS = f"(select bool_and(word_similarity(word, {_TEXT}) >= {NEAR}) from unnest(cast(:typed as text[])) as word)"  # noqa: S608 - constants only
 _DATES = """
     starts_at >= :since and (cast(:until as timestamptz) is null or starts_at < :until)
-    and not coalesce(cast(state ->> 'private' as boolean), false)
+    and not coalesce(cast(state ->> 'private' as boolean), false) and not coalesce(archived, false)
 """
 _CHOICES = {
     "activity_types": ("activity_type", "(cast(:activity_type as text) is null or activity_type = :activity_type)"),
     "delivery_modes": ("delivery_mode", "(cast(:delivery_mode as text) is null or delivery_mode = :delivery_mode)"),
     "departments": ("department", "(cast(:department as text) is null or department = :department)"),
-    "themes": ("theme", "(cast(:theme as text) is null or theme = :theme)"),
+    "themes": ("theme", f"(cast(:theme as text) is null or {_THEME} = :theme)"),
 }
 _CHOSEN = " and ".join(condition for _, condition in _CHOICES.values())
 _MATCHING = f"{_DATES} and {_CHOSEN} and {_WORDS}"
@@ -121,7 +131,7 @@ _MET = ", ".join(f"{condition} as {name}_met" for name, (_, condition) in _CHOIC
 _FACETS = text(
     f"""
     with met as (
-        select activity_type, delivery_mode, department, theme, {_MET} from {_JOINED} where {_DATES} and {_WORDS} and {_FREE_IF_ASKED}
+        select activity_type, delivery_mode, department, {_THEME} as theme, {_MET} from {_JOINED} where {_DATES} and {_WORDS} and {_FREE_IF_ASKED}
     )
     {" union all ".join(_count_others(facet) for facet in _CHOICES)}
     order by sessions desc, value
@@ -170,7 +180,7 @@ async def find_session(connection: AsyncConnection, session_id: UUID, bus: Bus) 
 
 async def themes(connection: AsyncConnection) -> list[str]:
     """Those of the programme, past sessions included."""
-    found = await connection.scalars(text("select distinct state ->> 'theme' from programme_session order by 1"))
+    found = await connection.scalars(text(f"select distinct {_THEME} from {_JOINED} order by 1"))  # noqa: S608 - constants only
     return list(found.all())
 
 
@@ -194,7 +204,8 @@ def _values(filters: Filters) -> dict[str, Any]:
 
 
 def _listed(row: Row[Any]) -> ListedSession:
-    session = SessionState.model_validate(row.state, strict=False)
+    said = {name: row.content[name] for name in ("title", "summary", "theme")} if row.content else {}
+    session = SessionState.model_validate(row.state | said, strict=False)
     quorum = Quorum.model_validate(row.quorum, strict=False) if row.quorum else None
     content = ActivityPublished.model_validate(row.content, strict=False) if row.content else None
     return ListedSession(

@@ -7,28 +7,30 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.programme.domain import activity_text, search_text
+from services.gateway.programme.domain import activity_text, search_text, whereabouts
 from shared.contracts.availability import SessionAvailabilityChanged
 from shared.contracts.catalog import ActivityPublished, SessionState
 
 _ACTIVITY = text(
     """
-    insert into programme_activity (activity_id, description, content, search) values (:activity_id, :description, cast(:content as jsonb), :search)
+    insert into programme_activity (activity_id, description, content, archived, search)
+    values (:activity_id, :description, cast(:content as jsonb), :archived, :search)
     on conflict (activity_id) do update set
-        description = excluded.description, content = excluded.content, search = excluded.search, heard_at = clock_timestamp()
+        description = excluded.description, content = excluded.content, archived = excluded.archived,
+        search = excluded.search, heard_at = clock_timestamp()
     """
 )
 _SESSION = text(
     """
     insert into programme_session
-        (session_id, activity_id, activity_type, delivery_mode, department, status, starts_at, capacity, search, state)
+        (session_id, activity_id, activity_type, delivery_mode, department, status, starts_at, capacity, search, whereabouts, state)
     values
-        (:session_id, :activity_id, :activity_type, :delivery_mode, :department, :status, :starts_at, :capacity, :search,
+        (:session_id, :activity_id, :activity_type, :delivery_mode, :department, :status, :starts_at, :capacity, :search, :whereabouts,
          cast(:state as jsonb))
     on conflict (session_id) do update set
         activity_id = excluded.activity_id, activity_type = excluded.activity_type, delivery_mode = excluded.delivery_mode,
         department = excluded.department, status = excluded.status, starts_at = excluded.starts_at, capacity = excluded.capacity,
-        search = excluded.search, state = excluded.state, heard_at = clock_timestamp()
+        search = excluded.search, whereabouts = excluded.whereabouts, state = excluded.state, heard_at = clock_timestamp()
     """
 )
 _AVAILABILITY = text(
@@ -43,13 +45,14 @@ _AVAILABILITY = text(
 )
 
 
-async def put_activity(tx: AsyncConnection, activity: ActivityPublished) -> None:
+async def put_activity(tx: AsyncConnection, activity: ActivityPublished, *, archived: bool) -> None:
     await tx.execute(
         _ACTIVITY,
         {
             "activity_id": activity.activity_id,
             "description": activity.description,
             "content": activity.model_dump_json(),
+            "archived": archived,
             "search": activity_text(activity),
         },
     )
@@ -68,6 +71,7 @@ async def put_session(tx: AsyncConnection, session: SessionState) -> None:
             "starts_at": session.starts_at,
             "capacity": session.capacity,
             "search": search_text(session),
+            "whereabouts": whereabouts(session),
             "state": session.model_dump_json(),
         },
     )

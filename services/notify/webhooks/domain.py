@@ -12,12 +12,13 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
+from shared.contracts.activities import ActivityArchived, ActivityEdited
 from shared.contracts.availability import SessionAvailabilityChanged
 from shared.contracts.catalog import ActivityPublished, SessionCancelled, SessionRescheduled, SessionScheduled
 from shared.contracts.messages import TYPE_PREFIX, Envelope, Event
 from shared.errors import Refused
 
-CATALOG_EVENTS = (ActivityPublished, SessionScheduled, SessionRescheduled, SessionCancelled)
+CATALOG_EVENTS = (ActivityPublished, ActivityEdited, ActivityArchived, SessionScheduled, SessionRescheduled, SessionCancelled)
 BOOKING_EVENTS = (SessionAvailabilityChanged,)
 PUBLIC_TYPES = frozenset(event.type_name() for event in (*CATALOG_EVENTS, *BOOKING_EVENTS))
 """What concerns no person: the same as the stream PUBLIC (P4, E9)."""
