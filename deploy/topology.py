@@ -69,6 +69,11 @@ class Durable:
     def subjects(self) -> list[str]:
         return list(self.settings["filter_subjects"])
 
+    @property
+    def hears(self) -> list[str]:
+        """The facts of its subjects, such as `booking.booking_confirmed.v1`."""
+        return [subject.removeprefix("evt.")[:-2] for subject in self.subjects]  # each ends with its wildcard
+
 
 @dataclass(frozen=True, slots=True)
 class Topology:

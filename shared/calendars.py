@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Event, vCalAddress, vUri
 
-from shared.contracts.catalog import Period, VenueSheet
+from shared.contracts.catalog import Period
 from shared.zones import timezone
 
 PRODUCT = "-//Lab-O//FR"
@@ -30,11 +30,6 @@ class Appointment:
     place: str
     description: str
     url: str
-
-
-def place(venue: VenueSheet | None) -> str:
-    """Where a session takes place, in one line."""
-    return f"{venue.name}, {venue.address}, {venue.city}" if venue else "À distance"
 
 
 def published(name: str, appointments: Sequence[Appointment], organizer: str | None = None) -> str:

@@ -76,7 +76,7 @@ class Consumer:
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        return tuple(f"{event.subject}.*" for event in self.events)
+        return tuple(event.heard() for event in self.events)
 
 
 @dataclass
@@ -198,7 +198,7 @@ class Inlet:
         envelope, event = read_event(delivery.headers, delivery.payload)
         if not isinstance(event, self.consumer.events):
             raise MalformedMessage(f"{envelope.type} is not for {self.consumer.durable}")
-        if message.subject != f"{event.subject}.{event.aggregate_id}":
+        if message.subject not in {event.address, f"{event.subject}.{event.aggregate_id}"}:  # private ones of before have no token more
             raise MalformedMessage(f"{envelope.type} came on {message.subject}")
         return Received(event, envelope, delivery)
 

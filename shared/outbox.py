@@ -99,6 +99,12 @@ def _row(event: Event, cause: Cause, here: str | None, now: datetime) -> tuple[U
         causationid=cause.causationid,
         traceparent=cause.traceparent or here,
     )
-    aggregate_id = event.aggregate_id
-    subject = f"{event.subject}.{aggregate_id}"
-    return envelope.id, event.aggregate, aggregate_id, event.version, subject, json.dumps(envelope.headers()), event.model_dump_json()
+    return (
+        envelope.id,
+        event.aggregate,
+        event.aggregate_id,
+        event.version,
+        event.address,
+        json.dumps(envelope.headers()),
+        event.model_dump_json(),
+    )

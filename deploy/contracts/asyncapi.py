@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pydantic.json_schema import models_json_schema
 
@@ -18,6 +18,8 @@ Document = dict[str, Any]
 
 _TEXT: Document = {"type": "string"}
 _UUID: Document = {"type": "string", "format": "uuid"}
+
+PRIVATE_TOO = " What concerns one group only has a last token more, `.private`."
 
 EVENT_HEADERS: Document = {
     "type": "object",
@@ -65,8 +67,8 @@ def document(contracts: Sequence[Contract], topology: Topology, version: str) ->
     for event in by_kind["event"]:
         _add_event(event, channels, operations, messages)
     for durable in topology.durables:
-        for subject in durable.subjects:
-            _add_consumer(durable.name, subject, operations)
+        for name in durable.hears:
+            _add_consumer(durable.name, name, operations)
     for request, reply in zip(by_kind["request"], by_kind["reply"], strict=True):
         _add_request(request, reply, channels, operations, messages)
     return {
@@ -101,7 +103,15 @@ def document(contracts: Sequence[Contract], topology: Topology, version: str) ->
 def _schemas(contracts: Sequence[Contract]) -> Document:
     models = {each.model: None for each in contracts} | {Problem: None}
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template="#/components/schemas/{model}")
-    return dict(sorted(definitions["$defs"].items()))
+    return _without_discriminators(dict(sorted(definitions["$defs"].items())))
+
+
+def _without_discriminators(node: Any) -> Any:
+    """OpenAPI writes an object there, AsyncAPI a string; the constants of a union tell its members apart in both."""
+    if isinstance(node, dict):
+        members = cast("Document", node).items()
+        return {name: _without_discriminators(each) for name, each in members if not (name == "discriminator" and isinstance(each, dict))}
+    return [_without_discriminators(each) for each in cast("list[Any]", node)] if isinstance(node, list) else node
 
 
 def _add_event(event: Contract, channels: Document, operations: Document, messages: Document) -> None:
@@ -111,7 +121,7 @@ def _add_event(event: Contract, channels: Document, operations: Document, messag
     parameter = f"{model.aggregate}_id"
     channels[event.name] = {
         "address": f"{event.subject}.{{{parameter}}}",
-        "description": f"Stream {model.stream()}.",
+        "description": f"Stream {model.stream()}." + (PRIVATE_TOO if model.heard().endswith(">") else ""),
         "parameters": {parameter: {"description": f"UUID of the {model.aggregate}, also in ce-subject."}},
         "messages": {model.__name__: {"$ref": f"#/components/messages/{event.name}"}},
     }
@@ -127,8 +137,7 @@ def _add_event(event: Contract, channels: Document, operations: Document, messag
     }
 
 
-def _add_consumer(durable: str, subject: str, operations: Document) -> None:
-    name = subject.removeprefix("evt.").removesuffix(".*")
+def _add_consumer(durable: str, name: str, operations: Document) -> None:
     operations[f"{durable}.hears.{name}"] = {
         "action": "receive",
         "channel": {"$ref": f"#/channels/{name}"},

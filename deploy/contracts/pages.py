@@ -57,6 +57,8 @@ def _event_section(event: Contract, topology: Topology) -> Iterator[str]:
     yield _meaning(event)
     yield ""
     yield f"- subject `{event.subject}.<{model.aggregate}_id>`, stream `{model.stream()}`"
+    if model.heard().endswith(">"):
+        yield "- what concerns one group only has a last token more, `.private`, and is not in the stream `PUBLIC`"
     yield f"- type `{model.type_name()}`, schema [`{event.name}.json`](schemas/{event.name}.json)"
     yield f"- heard by {', '.join(f'`{name}`' for name in _heard_by(event, topology)) or 'nobody yet'}"
     yield ""
@@ -77,7 +79,7 @@ def _meaning(event: Contract) -> str:
 
 
 def _heard_by(event: Contract, topology: Topology) -> list[str]:
-    return sorted(durable.name for durable in topology.durables if f"{event.subject}.*" in durable.subjects)
+    return sorted(durable.name for durable in topology.durables if event.name in durable.hears)
 
 
 def _type_words(field: dict[str, Any]) -> str:

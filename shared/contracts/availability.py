@@ -30,6 +30,12 @@ class SessionAvailabilityChanged(Event):
     """Agents in the queue."""
     quorum: Quorum | None = None
     """None where nothing is decided by a number of seats (M3)."""
+    private: bool = False
+    """True for a session that was made for one group."""
+
+    @property
+    def is_private(self) -> bool:
+        return self.private
 
 
 class Availability(Message):

@@ -60,6 +60,10 @@ class VenueSheet(Message):
     step_free_access: bool
     public_transport: str = ""
 
+    @property
+    def in_one_line(self) -> str:
+        return f"{self.name}, {self.address}, {self.city}"
+
 
 class SessionState(Message):
     """The public state of a session, activity and venue included, so that a reader needs no second question."""
@@ -135,6 +139,10 @@ class SessionScheduled(Event):
     session_id: UUID
     session: SessionState
 
+    @property
+    def is_private(self) -> bool:
+        return self.session.private
+
 
 class SessionRescheduled(Event):
     """Periods, venue or seats of a session changed; `session` is the state after, `previous_*` what it was before."""
@@ -152,6 +160,10 @@ class SessionRescheduled(Event):
     reason: str = ""
     """Why, in French for the people who come."""
 
+    @property
+    def is_private(self) -> bool:
+        return self.session.private
+
 
 class SessionCancelled(Event):
     """The lab cancelled a session; everything booked on it is cancelled too (E2)."""
@@ -162,6 +174,10 @@ class SessionCancelled(Event):
     session: SessionState
     reason: str
     """Why, in French for the people who would have come."""
+
+    @property
+    def is_private(self) -> bool:
+        return self.session.private
 
 
 class PrivateSessionRefused(Event):

@@ -28,7 +28,7 @@ class Event(Message):
     """A fact of one aggregate: its public state after the change, and what changed. Ids only, never a name (P4).
 
     `subject` is written `evt.<service>.<fact>.v<major>`; the aggregate's id is added when it is published. The id is the field
-    named `<aggregate>_id`.
+    named `<aggregate>_id`, and followed by `.private` where the fact concerns one group only.
     """
 
     subject: ClassVar[str]
@@ -47,6 +47,22 @@ class Event(Message):
     @property
     def aggregate_id(self) -> UUID:
         return getattr(self, f"{self.aggregate}_id")
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it concerns one group only (G4): nothing that the public stream may carry."""
+        return False
+
+    @property
+    def address(self) -> str:
+        """Where it is published. What is private has a token more, so that no subject of the public stream matches it."""
+        public = f"{self.subject}.{self.aggregate_id}"
+        return f"{public}.private" if self.is_private else public
+
+    @classmethod
+    def heard(cls) -> str:
+        """The subjects under which all of these facts are published."""
+        return f"{cls.subject}.{'*' if cls.is_private is Event.is_private else '>'}"
 
     @classmethod
     def service(cls) -> str:

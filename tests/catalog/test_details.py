@@ -75,7 +75,10 @@ def test_the_fields_of_another_type_are_refused(kind: ActivityType) -> None:
 
 
 def test_a_group_of_at_least_more_than_at_most_is_refused() -> None:
-    for details in (LabtourDetails(place_visited="Un fablab", group_min=13, group_max=12), WorkshopSupportDetails(group_min=9, group_max=8)):
+    for details in (
+        LabtourDetails(place_visited="Un fablab", group_min=13, group_max=12),
+        WorkshopSupportDetails(group_min=9, group_max=8),
+    ):
         with pytest.raises(domain.GroupSizeInverted):
             domain.check_details(ActivityType(details.activity_type), details)
 

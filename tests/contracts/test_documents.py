@@ -26,7 +26,7 @@ DOCUMENT = document(CONTRACTS, Topology.read(), "0.0.0")
 
 # Services whose messages would make one module too long to read.
 HOMES = {
-    "catalog": ("catalog", "series"),
+    "catalog": ("catalog", "activities", "series"),
     "booking": (
         "booking",
         "availability",

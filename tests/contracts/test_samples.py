@@ -55,11 +55,7 @@ def test_the_sample_of_an_event_can_be_read_from_the_stream(name: str) -> None:
 
 
 def test_every_consumer_accepts_the_sample_of_every_event_it_hears() -> None:
-    hears = {
-        (durable.name, subject.removeprefix("evt.").removesuffix(".*"))
-        for durable in Topology.read().durables
-        for subject in durable.subjects
-    }
+    hears = {(durable.name, name) for durable in Topology.read().durables for name in durable.hears}
     consumers = {consumer.durable: consumer for _, each in registered(Consumers) for consumer in each.all}
     assert hears
 

@@ -38,7 +38,7 @@ async def counted(databases: dict[str, Database]) -> Counter[str]:
     for database in databases.values():
         async with database.connect() as connection:
             told = await connection.scalars(text("select subject from outbox where subject not like '%availability%'"))
-            found.update(subject.rpartition(".")[0] for subject in told)
+            found.update(".".join(subject.split(".")[:4]) for subject in told)
     return found
 
 

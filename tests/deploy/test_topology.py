@@ -25,7 +25,7 @@ Connect = Callable[..., Awaitable[Client]]
 
 def event_subjects() -> set[str]:
     every_contract()  # imports the modules, so that their events stand in the registry
-    return {f"{event.subject}.*" for event in Event.registry.values()}
+    return {each for event in Event.registry.values() for each in (f"{event.subject}.*", event.heard())}
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from services.gateway.feeds.atom import atom
 from services.gateway.feeds.queries import Feed
 from services.gateway.programme.domain import ListedSession
 from shared import clock
-from shared.contracts.catalog import ActivityType, CancelSession, DraftActivity, RescheduleSession, SessionState
+from shared.contracts.catalog import ActivityType, CancelSession, DeliveryMode, DraftActivity, RescheduleSession, SessionState
 from tests.gateway.conftest import ALICE, OPERATOR, House, add_session
 from tests.gateway.given import at
 from tests.gateway.test_programme import a_session
@@ -86,7 +86,7 @@ async def titles(house: House, **choices: str) -> set[str]:
 
 def entries(document: bytes) -> list[dict[str, str]]:
     """The entries of an Atom document that has what RFC 4287 says a feed and an entry must have."""
-    feed: Any = minidom.parseString(document).documentElement
+    feed: Any = minidom.parseString(document).documentElement  # noqa: S318 - our own
     assert (feed.localName, feed.namespaceURI) == ("feed", "http://www.w3.org/2005/Atom")
     found = [_required(feed), *(_required(each) for each in feed.childNodes if each.localName == "entry")]
     assert [each.getAttribute("rel") for each in feed.childNodes if each.localName == "link"] == ["self", "alternate"]
@@ -113,8 +113,13 @@ async def test_the_three_feeds_hold_the_public_programme_and_no_draft_and_no_pri
     await add_session(open_house, title="Pour un groupe", private=True)
     await add_session(open_house, title="Hier", periods=(at("2027-02-25", "09:00", "10:00"),))
     draft = DraftActivity(
-        activity_id=uuid4(), activity_type=ActivityType.TRAINING, title="Brouillon", summary="", theme="x", delivery_mode="remote"
-    )  # fmt: skip
+        activity_id=uuid4(),
+        activity_type=ActivityType.TRAINING,
+        title="Brouillon",
+        summary="",
+        theme="x",
+        delivery_mode=DeliveryMode.REMOTE,
+    )
     await open_house.bus.ask(draft, OPERATOR)
     await add_session(open_house, title="Ouverte aussi")
 
@@ -157,6 +162,7 @@ async def test_K1_a_session_that_moves_and_is_cancelled_keeps_its_uids_with_a_ri
 ) -> None:
     session_id = await add_session(open_house, title="Deux rendez-vous", periods=SUNDAY_OF_SUMMER_TIME)
     uids: set[str] = set()
+    events: list[Any] = []
     for sequence in range(3):
 
         async def shown(expected: int = sequence) -> list[Any] | None:
@@ -182,7 +188,7 @@ async def settle(house: House, ago: timedelta) -> None:
     """As if what was heard had been so long ago."""
     async with house.database.begin() as tx:
         for table in ("programme_session", "programme_activity"):
-            await tx.execute(text(f"update {table} set heard_at = clock_timestamp() - cast(:ago as interval)"), {"ago": ago})  # noqa: S608
+            await tx.execute(text(f"update {table} set heard_at = clock_timestamp() - cast(:ago as interval)"), {"ago": ago})
 
 
 @pytest.mark.parametrize("name", FEEDS)
@@ -199,7 +205,11 @@ async def test_what_has_not_changed_is_not_sent_again(open_house: House, eventua
 
     earlier = (datetime.strptime(date, HTTP_DATE).replace(tzinfo=UTC) - timedelta(seconds=1)).strftime(HTTP_DATE)
     assert [await asked(if_none_match=tag), await asked(if_none_match=f'"x", W/{tag}'), await asked(if_none_match="*")] == [304] * 3
-    assert [await asked(if_modified_since=date), await asked(if_modified_since=earlier), await asked(if_modified_since="x")] == [304, 200, 200]
+    assert [await asked(if_modified_since=date), await asked(if_modified_since=earlier), await asked(if_modified_since="x")] == [
+        304,
+        200,
+        200,
+    ]
     assert await asked(if_none_match='"x"', if_modified_since=date) == 200  # the tag decides (RFC 9110, 13.1.3)
     await open_house.register(ALICE)
     assert (await (await open_house.script(ALICE)).get(path)).headers["etag"] == tag  # the same for everybody
@@ -216,7 +226,7 @@ async def test_what_has_not_changed_is_not_sent_again(open_house: House, eventua
 
 
 async def heard_of(house: House, session_id: UUID) -> bool:
-    return (await house.browser().get(f"/api/v1/sessions?limit=100")).text.find(str(session_id)) >= 0
+    return (await house.browser().get("/api/v1/sessions?limit=100")).text.find(str(session_id)) >= 0
 
 
 def test_a_sign_that_xml_cannot_write_does_not_break_the_feed() -> None:
@@ -231,4 +241,7 @@ def test_a_sign_that_xml_cannot_write_does_not_break_the_feed() -> None:
 
 
 def test_a_feed_of_nothing_is_still_a_feed() -> None:
-    assert entries(atom(Feed("https://lab-o.exemple.invalid/x", "https://lab-o.exemple.invalid/", (), datetime(2026, 11, 23, tzinfo=UTC)))) == []
+    assert (
+        entries(atom(Feed("https://lab-o.exemple.invalid/x", "https://lab-o.exemple.invalid/", (), datetime(2026, 11, 23, tzinfo=UTC))))
+        == []
+    )

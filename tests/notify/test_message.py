@@ -19,7 +19,6 @@ from icalendar import Timezone
 from pydantic import SecretStr
 
 from services.notify.calendars.entries import Entry, uid_of
-from shared.zones import timezone
 from services.notify.mail import compose
 from services.notify.mail.compose import Unsendable, Writer
 from services.notify.mail.domain import REMINDERS, Before, Known, MailKind
@@ -28,6 +27,7 @@ from services.notify.mail.wire import WIRE
 from shared.contracts.booking import BookingState
 from shared.contracts.catalog import DeliveryMode, SessionState
 from shared.contracts.reminders import JoiningInstructions
+from shared.zones import timezone
 from tests.notify.given import FRIDAY, IN_APRIL, THURSDAY, a_contact, a_session
 from tests.notify.sink import body, calendars, entries
 

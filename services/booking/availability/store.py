@@ -22,6 +22,7 @@ _ANNOUNCE = text(
     left join session_quorum quorum on quorum.session_id = due.session_id and quorum.state <> 'none'
     where announcement.session_id = due.session_id
     returning announcement.session_id, announcement.version, announcement.session_sequence, session.capacity, session.held, session.waiting,
+              session.private,
               quorum.needed, quorum.decides_at, quorum.state as quorum_state
     """
 )
@@ -37,6 +38,7 @@ async def announce(tx: AsyncConnection, most: int) -> list[SessionAvailabilityCh
             capacity=row.capacity,
             held=row.held,
             waiting=row.waiting,
+            private=row.private,
             quorum=Quorum(needed=row.needed, decides_at=row.decides_at, state=row.quorum_state) if row.quorum_state else None,
         )
         for row in await tx.execute(_ANNOUNCE, {"most": most})

@@ -75,8 +75,8 @@ _INSERT_ACTIVITY = text(
 
 _READ_ACTIVITY = text(
     """
-    select activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, audience, details, status,
-           version, revision
+    select activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, audience, details,
+           status, version, revision
     from activity where activity_id = :activity_id
     """
 )

@@ -37,7 +37,8 @@ Chosen = Annotated[Filters, Depends(chosen)]
 
 
 def described(media_type: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"content": {media_type: {}}}} | refusals("token_invalid")
+    found: dict[int | str, dict[str, Any]] = {200: {"content": {media_type: {}}}}
+    return found | refusals("token_invalid")
 
 
 @router.get("/programme.ics", response_class=Response, responses=described(CALENDAR))

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from uuid import UUID, uuid5
 
 from services.gateway.feeds.queries import Feed
+from services.gateway.feeds.wording import where
 from services.gateway.programme.domain import ListedSession
-from shared.calendars import Appointment, place, published
+from shared.calendars import Appointment, published
 
 _NAMESPACE = UUID("b5c7e5f2-5b0d-5a3c-8a3e-2f6f0f6f9a11")
 
@@ -32,7 +33,7 @@ def _appointments(listed: ListedSession, feed: Feed) -> Iterator[Appointment]:
             period=period,
             title=session.title,
             cancelled=listed.cancelled,
-            place=place(session.venue),
+            place=where(session),
             description=f"{session.summary}\n\nS’inscrire : {feed.page(listed)}",
             url=feed.page(listed),
         )

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from services.gateway.portal import wording
 from services.gateway.programme.domain import ListedSession
-from shared.calendars import place
 from shared.contracts.catalog import DeliveryMode, SessionState
 
 
@@ -20,9 +19,13 @@ def title_of(listed: ListedSession) -> str:
     return f"Annulé : {title}" if listed.cancelled else title
 
 
+def where(session: SessionState) -> str:
+    place = session.venue.in_one_line if session.venue else "À distance"
+    return f"{place}, et à distance" if session.delivery_mode is DeliveryMode.HYBRID else place
+
+
 def when_and_where(session: SessionState) -> str:
-    where = place(session.venue) + (", et à distance" if session.delivery_mode is DeliveryMode.HYBRID else "")
-    return " ; ".join(wording.period(each) for each in session.periods) + f". {where}."
+    return " ; ".join(wording.period(each) for each in session.periods) + f". {where(session)}."
 
 
 def text_of(listed: ListedSession) -> str:

@@ -10,7 +10,19 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from services.gateway.desk import Desk
-from services.gateway.portal import answers, bookings, certificates, check_in, exchanges, groups, preferences, previews, programme, projects, sheets
+from services.gateway.portal import (
+    answers,
+    bookings,
+    certificates,
+    check_in,
+    exchanges,
+    groups,
+    preferences,
+    previews,
+    programme,
+    projects,
+    sheets,
+)
 from services.gateway.portal.visit import Visit, static, visit_of
 from services.gateway.web.problems import headers_of
 from shared.errors import Refused

@@ -38,7 +38,13 @@ class Renderer:
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        shared: dict[str, Any] = {"asset": self.asset, "wording": wording, "types": programme.TYPES, "plural": programme.plural, "facts": facts}
+        shared: dict[str, Any] = {
+            "asset": self.asset,
+            "wording": wording,
+            "types": programme.TYPES,
+            "plural": programme.plural,
+            "facts": facts,
+        }
         self._environment.globals.update(shared)
 
     def _add(self, file: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import cast
 from uuid import UUID
 
 from shared.contracts.catalog import ActivityPublished, ActivityType, SessionState
@@ -12,6 +14,7 @@ from shared.contracts.details import ActivityDetails
 from shared.contracts.quorum import Quorum
 from shared.errors import Refused
 
+NEVER = datetime.min.replace(tzinfo=UTC)
 SMALL_WORDS = frozenset(
     {"au", "aux", "avec", "dans", "de", "des", "du", "en", "et", "la", "le", "les", "ou", "par", "pour", "sur", "un", "une"}
 )
@@ -48,8 +51,8 @@ class ListedSession:
     held: int = 0
     waiting: int = 0
     quorum: Quorum | None = None
-    heard_at: datetime = datetime.min
-    """Real time at which the session or its activity was last heard of; nothing was when catalog has just been asked."""
+    heard_at: datetime = NEVER
+    """Real time at which the session or its activity was last heard of."""
 
     @property
     def session_id(self) -> UUID:
@@ -104,14 +107,22 @@ def whereabouts(session: SessionState) -> str:
 
 def search_text(session: SessionState) -> str:
     """What a session is found by as long as its activity has not been heard of."""
-    return f"{plain(' '.join((session.title, session.summary, session.theme)))} {whereabouts(session)}"
+    return f"{plain(f'{session.title} {session.summary} {session.theme}')} {whereabouts(session)}"
 
 
 def activity_text(activity: ActivityPublished) -> str:
     """What its sessions are found by."""
     details = activity.details.model_dump(exclude={"activity_type"}) if activity.details else {}
-    said = [each for value in details.values() for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, str)]
-    return plain(" ".join((activity.title, activity.summary, activity.description, activity.theme, activity.audience, *said)))
+    said = (activity.title, activity.summary, activity.description, activity.theme, activity.audience, *_texts(details.values()))
+    return plain(" ".join(said))
+
+
+def _texts(values: Iterable[object]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, tuple):
+            yield from _texts(cast("tuple[object, ...]", value))
 
 
 def search_words(words: str) -> list[str]:

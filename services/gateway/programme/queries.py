@@ -131,7 +131,8 @@ _MET = ", ".join(f"{condition} as {name}_met" for name, (_, condition) in _CHOIC
 _FACETS = text(
     f"""
     with met as (
-        select activity_type, delivery_mode, department, {_THEME} as theme, {_MET} from {_JOINED} where {_DATES} and {_WORDS} and {_FREE_IF_ASKED}
+        select activity_type, delivery_mode, department, {_THEME} as theme, {_MET}
+        from {_JOINED} where {_DATES} and {_WORDS} and {_FREE_IF_ASKED}
     )
     {" union all ".join(_count_others(facet) for facet in _CHOICES)}
     order by sessions desc, value

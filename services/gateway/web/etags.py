@@ -49,7 +49,7 @@ def _date_of(header: str | None) -> datetime:
     """Of an HTTP date; long ago for anything else, which RFC 9110 says to ignore."""
     try:
         return parsedate_to_datetime(header or "").astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return datetime.min.replace(tzinfo=UTC)
 
 

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from services.notify.calendars.entries import uid_of
 from services.notify.feeds.domain import Seat, Status
+from services.notify.mail.domain import place
 from services.notify.mail.letters import Links
-from shared.calendars import Appointment, place, published
+from shared.calendars import Appointment, published
 
 
 def personal(seats: Sequence[tuple[Seat, Status]], agent_id: UUID, links: Links, organizer: str) -> str:

@@ -17,13 +17,12 @@ from services.notify.calendars.invitation import Matter, calendar, invitations
 from services.notify.mail import letters
 from services.notify.mail.claims import Mail
 from services.notify.mail.dates import local_times
-from services.notify.mail.domain import CANCELLATIONS, MOVES, Before, Known, MailKind
+from services.notify.mail.domain import CANCELLATIONS, MOVES, Before, Known, MailKind, place
 from services.notify.mail.letters import Appointment, Card, Links
 from services.notify.mail.wire import WIRE
 from services.notify.preferences.domain import TOPICS
 from services.notify.settings import NotifySettings
 from services.notify.tailored import letters as tailored
-from shared.calendars import place
 from shared.contracts.booking import BookingState
 from shared.contracts.catalog import SessionState
 from shared.contracts.gateway import Contact

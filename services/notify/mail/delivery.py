@@ -28,7 +28,6 @@ from services.notify.mail.domain import (
     Known,
     MailKind,
     calendar_part,
-    pause_before_retry,
     place,
     reason_not_to_remind,
     reason_to_drop,
@@ -45,7 +44,6 @@ from services.notify.tailored import domain as tailored
 from services.notify.tailored.domain import LAB
 from shared import clock, outbox, telemetry
 from shared.bus import Bus, Caller
-from shared.calendars import place
 from shared.contracts.catalog import SessionState
 from shared.contracts.gateway import Contact, GetContact
 from shared.contracts.messages import Message, Request

@@ -8,7 +8,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from shared.calendars import place
 from shared.contracts.booking import (
     BookingState,
     PendingKind,
@@ -279,6 +278,11 @@ def moved(before: Before, session: SessionState) -> bool:
 
 def _times(periods: Sequence[Period]) -> list[tuple[datetime, datetime]]:
     return [(period.starts_at, period.ends_at) for period in periods]
+
+
+def place(venue: VenueSheet | None) -> str:
+    """Where a session takes place, in one line, as calendars show it."""
+    return venue.in_one_line if venue else "À distance"
 
 
 def calendar_part(kind: MailKind, booking: BookingState | GroupState) -> Literal["REQUEST", "CANCEL"] | None:

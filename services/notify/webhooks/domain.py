@@ -61,7 +61,7 @@ def must_be_public(types: Iterable[str]) -> None:
 
 def may_be_told(event: Event) -> bool:
     """A private session was made for one group: it is no part of the public programme."""
-    return not (isinstance(event, (SessionScheduled, SessionRescheduled, SessionCancelled)) and event.session.private)
+    return not event.is_private
 
 
 def document(envelope: Envelope, event: Event) -> str:
