@@ -135,6 +135,12 @@ class SessionEntry(Entry):
     turned_away: Subs = []
 
 
+class ImprovementEntry(Entry):
+    said: str
+    done: str
+    since: Day
+
+
 class ActivityEntry(Entry):
     slug: Slug
     type: Kind
@@ -146,6 +152,7 @@ class ActivityEntry(Entry):
     host: str | None = None
     audience: str = ""
     details: dict[str, Any] | None = None
+    improvements: list[ImprovementEntry] = []
     sessions: Tables = []
 
 

@@ -25,7 +25,7 @@ from deploy.demo_entries import (
 from deploy.demo_requests import PlannedRequest, read_requests
 from deploy.demo_tables import RefusedEntry, Tables, WrongField
 from shared.clock import PARIS
-from shared.contracts.catalog import AddHost, AddVenue, CancelSession, DraftActivity, RescheduleSession, ScheduleSession
+from shared.contracts.catalog import AddHost, AddVenue, CancelSession, DraftActivity, Improvement, RescheduleSession, ScheduleSession
 from shared.contracts.gateway import AddContact, RegisterAgent
 from shared.contracts.groups import BookGroup
 from shared.contracts.projects import AddLogbookEntry, CloseEngagement, DecideApplication, StartEngagement, SubmitApplication
@@ -208,6 +208,7 @@ class Reader:
             delivery_mode=activity.mode,
             host_id=demo_id("host", activity.host) if activity.host else None,
             details=activity.details and {"activity_type": activity.type, **activity.details},  # pyright: ignore[reportArgumentType]
+            improvements=tuple(Improvement(**each.model_dump()) for each in activity.improvements),
             **activity.model_dump(include=TEXTS),
         )
         sessions = self._tables.each(

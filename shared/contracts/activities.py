@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.contracts.catalog import ActivityPublished, ActivityType, DeliveryMode, Text, Title
+from shared.contracts.catalog import ActivityPublished, ActivityType, DeliveryMode, Improvement, Improvements, Text, Title
 from shared.contracts.details import ActivityDetails
 from shared.contracts.messages import Message, Request
 
@@ -38,6 +38,7 @@ class ActivityState(Message):
     needs_approval: bool
     audience: str
     details: ActivityDetails | None
+    improvements: tuple[Improvement, ...]
     status: Literal["draft", "published", "archived"]
     version: int
     """Counts what was said of it: 0 for a draft."""
@@ -69,6 +70,8 @@ class EditActivity(Request[ActivityState]):
     theme: Annotated[str, Field(max_length=100)] | None = None
     audience: Annotated[str, Field(max_length=200)] | None = None
     details: ActivityDetails | None = None
+    improvements: Improvements | None = None
+    """All of them, as they shall be."""
 
 
 class ArchiveActivity(Request[ActivityState]):

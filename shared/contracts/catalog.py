@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
@@ -105,6 +105,18 @@ class SessionState(Message):
         return self.periods[-1].ends_at
 
 
+class Improvement(Message):
+    """« Vous avez dit, nous avons fait » : what participants said of an activity, in the lab's own words, and what came of it."""
+
+    said: Annotated[str, Field(min_length=1, max_length=300)]
+    done: Annotated[str, Field(min_length=1, max_length=300)]
+    since: date
+    """The day since when it is so, as people are told: the year and the month are shown."""
+
+
+Improvements = Annotated[tuple[Improvement, ...], Field(max_length=10)]
+
+
 # --- events --------------------------------------------------------------------------------------------------------------------------
 
 
@@ -129,6 +141,8 @@ class ActivityPublished(Event):
     """For whom it is, such as « agents d'accueil »; for everybody when empty."""
     details: ActivityDetails | None = None
     """What only its type has."""
+    improvements: Improvements = ()
+    """What participants said and what the lab did; the last ten at most, in the order of the page."""
 
 
 class SessionScheduled(Event):
@@ -243,6 +257,8 @@ class DraftActivity(Request[Acknowledged]):
     """For whom it is; for everybody when empty."""
     details: ActivityDetails | None = None
     """What only its type has, which is that of the activity."""
+    improvements: Improvements = ()
+    """What participants said and what the lab did, in the order of the page."""
 
 
 class PublishActivity(Request[Acknowledged]):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import ValidationError
 
 from services.catalog.activities import domain
 from services.catalog.activities import handlers as activities
@@ -17,7 +18,7 @@ from services.catalog.life import handlers
 from services.catalog.life.domain import NAMED, ActivityHasSessions, archive
 from shared.bus import Caller
 from shared.contracts.activities import ActivityState, ArchiveActivity, EditActivity, GetActivity
-from shared.contracts.catalog import CancelSession, GetSession, ListSessions, PublishActivity, RescheduleSession, SessionState
+from shared.contracts.catalog import CancelSession, GetSession, Improvement, ListSessions, PublishActivity, RescheduleSession, SessionState
 from shared.contracts.details import CoachingDetails, TrainingDetails
 from shared.database import Database
 from shared.errors import NotAllowed, Refused, VersionConflict
@@ -115,6 +116,20 @@ async def test_of_ten_who_edit_the_same_revision_at_once_one_does(catalog: Datab
     assert sum(isinstance(each, VersionConflict) for each in answers) == 9
     assert (await read(catalog, activity_id)) == kept
     assert await told(catalog) == [("activity_published", 1), ("activity_edited", 2)]
+
+
+async def test_what_participants_said_and_the_lab_did_is_published_and_taken_back(catalog: Database) -> None:
+    activity_id = await given_activity(catalog)
+    improvement = Improvement(said="Trop court", done="Une demi-heure de plus", since=date(2026, 10, 1))
+
+    stated = await edit(catalog, activity_id, 1, improvements=(improvement,))
+    kept = await edit(catalog, activity_id, 2, title="Un meilleur titre")
+    silent = await edit(catalog, activity_id, 3, improvements=())
+
+    assert [each.improvements for each in (stated, kept, silent)] == [(improvement,), (improvement,), ()]
+    assert [each["improvements"] for each in await payloads(catalog)][1:] == [[improvement.model_dump(mode="json")]] * 2 + [[]]
+    with pytest.raises(ValidationError):
+        EditActivity(activity_id=activity_id, expected_revision=4, improvements=(improvement,) * 11)
 
 
 async def test_an_edit_that_changes_nothing_says_nothing(catalog: Database) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import date
 from typing import Any
 
 import httpx2
 import pytest
 
 from services.gateway.portal.details import Fact, facts, group, hours
-from shared.contracts.catalog import ActivityType
+from shared.contracts.catalog import ActivityType, Improvement
 from shared.contracts.details import (
     CoachingDetails,
     InnovationThursdayDetails,
@@ -51,9 +52,9 @@ def test_the_size_of_a_group_is_said_with_one_bound_or_two() -> None:
 async def test_the_page_the_api_and_the_search_have_them(house: House, eventually: Eventually) -> None:
     await house.start("catalog")
     details = LabtourDetails(place_visited="Une halle <ferroviaire>", to_see=("Découpe laser",), group_min=4, group_max=12)
-    session_id = await add_session(
-        house, activity_type=ActivityType.LABTOUR, draft={"details": details, "audience": "Équipes de terrain"}
-    )  # fmt: skip
+    improvement = Improvement(said="Trop <vite>", done="Une demi-heure de plus", since=date(2026, 10, 1))
+    draft = {"details": details, "audience": "Équipes de terrain", "improvements": (improvement,)}
+    session_id = await add_session(house, activity_type=ActivityType.LABTOUR, draft=draft)
     browser = house.browser()
 
     async def found() -> httpx2.Response | None:
@@ -67,3 +68,7 @@ async def test_the_page_the_api_and_the_search_have_them(house: House, eventuall
     assert "<dt>Le lieu visité</dt>\n<dd>Une halle &lt;ferroviaire&gt;</dd>" in page
     assert "<dd>de 4 à 12 personnes</dd>" in page
     assert "<dt>Public</dt><dd>Équipes de terrain</dd>" in page
+    assert item["improvements"] == [improvement.model_dump(mode="json")]
+    assert "Vous avez dit, nous avons fait" in page
+    said = "<dt>«\N{NO-BREAK SPACE}Trop &lt;vite&gt;\N{NO-BREAK SPACE}»</dt>"
+    assert f'{said}\n<dd>Une demi-heure de plus <span class="muted">(octobre 2026)</span></dd>' in page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import RowMapping, text
@@ -64,11 +66,11 @@ async def venue_for_rules(tx: AsyncConnection, venue_id: UUID) -> Venue | None:
 _INSERT_ACTIVITY = text(
     """
     insert into activity
-        (activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, audience, details, asked,
-         status, version)
+        (activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, audience, details,
+         improvements, asked, status, version)
     values
         (:activity_id, :activity_type, :title, :summary, :description, :theme, :delivery_mode, :host_id, :needs_approval, :audience,
-         cast(:details as jsonb), cast(:asked as jsonb), 'draft', 0)
+         cast(:details as jsonb), cast(:improvements as jsonb), cast(:asked as jsonb), 'draft', 0)
     on conflict (activity_id) do nothing returning 1
     """
 )
@@ -76,7 +78,7 @@ _INSERT_ACTIVITY = text(
 _READ_ACTIVITY = text(
     """
     select activity_id, activity_type, title, summary, description, theme, delivery_mode, host_id, needs_approval, audience, details,
-           status, version, revision
+           improvements, status, version, revision
     from activity where activity_id = :activity_id
     """
 )
@@ -92,10 +94,16 @@ _ACTIVITY_EXISTS = text("select exists (select from activity where activity_id =
 _PUBLISH_ACTIVITY = text("update activity set status = 'published', version = :version where activity_id = :activity_id")
 
 
+_IN_JSON = ("details", "improvements")
+
+
 async def insert_activity(tx: AsyncConnection, activity: DraftActivity) -> bool:
-    details = activity.details.model_dump_json() if activity.details else None
-    values = activity.model_dump() | {"details": details, "asked": activity.model_dump_json()}
-    return await tx.scalar(_INSERT_ACTIVITY, values) is not None
+    return await tx.scalar(_INSERT_ACTIVITY, columns_of(activity) | {"asked": activity.model_dump_json()}) is not None
+
+
+def columns_of(activity: DraftActivity) -> dict[str, Any]:
+    in_json = activity.model_dump(mode="json")
+    return activity.model_dump() | {name: json.dumps(in_json[name]) if in_json[name] is not None else None for name in _IN_JSON}
 
 
 async def read_activity_asked(tx: AsyncConnection, activity_id: UUID) -> DraftActivity | None:
@@ -113,7 +121,7 @@ async def read_activity(connection: AsyncConnection, activity_id: UUID) -> Activ
 
 
 def _activity(row: RowMapping | None) -> Activity | None:
-    return Activity(DraftActivity.model_validate(dict(row)), row["status"], row["version"], row["revision"]) if row else None
+    return Activity(DraftActivity.model_validate(dict(row), strict=False), row["status"], row["version"], row["revision"]) if row else None
 
 
 async def is_archived(tx: AsyncConnection, activity_id: UUID) -> bool:

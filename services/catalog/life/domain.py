@@ -25,8 +25,8 @@ def edit(before: Activity, request: EditActivity) -> Activity:
         raise ActivityIsArchived(f"activity {request.activity_id}")
     if request.expected_revision != before.revision:
         raise VersionConflict(f"activity {request.activity_id} is at revision {before.revision}", revision=before.revision)
-    written = request.model_dump(exclude={"activity_id", "expected_revision", "details"}, exclude_none=True)
-    content = before.content.model_copy(update=written | ({"details": request.details} if request.details else {}))
+    written = {name: value for name, value in request if value is not None and name not in {"activity_id", "expected_revision"}}
+    content = before.content.model_copy(update=written)
     if content == before.content:
         return before
     check_details(content.activity_type, content.details)

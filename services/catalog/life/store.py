@@ -6,12 +6,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.catalog.activities.domain import Activity
+from services.catalog.activities.store import columns_of
 
 _WRITE = text(
     """
     update activity
     set title = :title, summary = :summary, description = :description, theme = :theme, audience = :audience,
-        details = cast(:details as jsonb), version = :version, revision = :revision
+        details = cast(:details as jsonb), improvements = cast(:improvements as jsonb), version = :version, revision = :revision
     where activity_id = :activity_id
     """
 )
@@ -20,10 +21,7 @@ _ARCHIVE = text("update activity set status = 'archived', version = :version whe
 
 
 async def write(tx: AsyncConnection, activity: Activity) -> None:
-    content = activity.content
-    said = content.model_dump(include={"activity_id", "title", "summary", "description", "theme", "audience"})
-    details = content.details.model_dump_json() if content.details else None
-    await tx.execute(_WRITE, said | {"details": details, "version": activity.version, "revision": activity.revision})
+    await tx.execute(_WRITE, columns_of(activity.content) | {"version": activity.version, "revision": activity.revision})
 
 
 async def archive(tx: AsyncConnection, activity: Activity) -> None:

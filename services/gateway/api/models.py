@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.gateway.directory.domain import Agent
 from services.gateway.programme.domain import ListedSession
 from shared.contracts.booking import Booking
-from shared.contracts.catalog import ActivityType, DeliveryMode, Period, VenueSheet
+from shared.contracts.catalog import ActivityType, DeliveryMode, Improvement, Period, VenueSheet
 from shared.contracts.details import ActivityDetails
 from shared.contracts.gateway import Role
 from shared.contracts.quorum import Quorum
@@ -63,6 +63,7 @@ _SESSION: dict[str, Any] = {
         "assessment": "",
         "to_bring": [],
     },
+    "improvements": [{"said": "Trop peu de temps pour répéter", "done": "Chacun passe deux fois devant le groupe", "since": "2026-10-01"}],
     "quorum": {"needed": 6, "decides_at": "2027-03-11T08:00:00Z", "state": "open"},
     "version": 1,
 }
@@ -116,6 +117,7 @@ class SessionItem(BaseModel):
     )
     audience: str = Field(default="", description="For whom it is, in French; for everybody when empty.")
     details: ActivityDetails | None = Field(default=None, description="What only its `activity_type` has.")
+    improvements: tuple[Improvement, ...] = Field(default=(), description="What participants said, and what the lab did.")
     version: int
 
     @classmethod
@@ -142,6 +144,7 @@ class SessionItem(BaseModel):
             quorum=listed.quorum,
             audience=listed.audience,
             details=listed.details,
+            improvements=listed.improvements,
             version=session.version,
         )
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
-from shared.contracts.catalog import ActivityPublished, ActivityType, SessionState
+from shared.contracts.catalog import ActivityPublished, ActivityType, Improvement, SessionState
 from shared.contracts.details import ActivityDetails
 from shared.contracts.quorum import Quorum
 from shared.errors import Refused
@@ -48,6 +48,7 @@ class ListedSession:
     description: str = ""
     audience: str = ""
     details: ActivityDetails | None = None
+    improvements: tuple[Improvement, ...] = ()
     held: int = 0
     waiting: int = 0
     quorum: Quorum | None = None

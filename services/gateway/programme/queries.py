@@ -214,6 +214,7 @@ def _listed(row: Row[Any]) -> ListedSession:
         description=row.description,
         audience=content.audience if content else "",
         details=content.details if content else None,
+        improvements=content.improvements if content else (),
         held=row.held,
         waiting=row.waiting,
         quorum=quorum,
