@@ -225,7 +225,9 @@ class GetSeries(Request[SeriesState]):
 
 
 class DecideDate(Request[SeriesState]):
-    """Decide a date that waits for it: hold it where it is, move it, or skip it. The same decision again changes nothing.
+    """Decide a date that waits for it: hold it where it is, move it, or skip it; a skipped one may still be held or moved.
+
+    The same decision again changes nothing.
 
     Refuses `series_unknown`, `date_unknown`, `date_already_decided`, `date_required` (a move without `to`), `date_taken` (`to` is
     another date of the series), `activity_required`, and all that `ScheduleSession` refuses; `not_allowed`.

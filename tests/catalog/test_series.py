@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import gather
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -212,6 +212,19 @@ async def test_T2_a_date_that_asks_is_decided_once_and_scheduled(catalog: Databa
     assert order.reason not in str((await payloads(catalog))[-1])  # what a person wrote stays out of events
     with pytest.raises(domain.DateAlreadyDecided):
         await ask(catalog, decide_date, order.model_copy(update={"decision": "skip"}))
+
+
+async def test_T2_a_date_that_a_holiday_took_away_is_taken_back_with_a_session_of_its_own(catalog: Database) -> None:
+    series = await given_series(catalog)
+    gone = next(each for each in series.dates if each.state is DateState.SKIPPED)
+    order = DecideDate(
+        series_id=series.series_id, grid_index=gone.grid_index, decision="move", to=gone.on + timedelta(days=5), reason="Trop demandée"
+    )  # fmt: skip
+
+    back = (await ask(catalog, decide_date, order)).dates[gone.grid_index]
+
+    assert (back.state, back.held_on, back.session_status) == (DateState.MOVED, order.to, "scheduled")
+    assert (await told(catalog))[-2:] == [("session_scheduled", 1), ("series_changed", 2)]
 
 
 async def test_two_who_decide_one_date_at_once_schedule_it_once(catalog: Database) -> None:

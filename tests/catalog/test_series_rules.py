@@ -279,9 +279,29 @@ def test_the_same_decision_again_changes_nothing_and_another_is_refused() -> Non
 
     assert domain.decide(series, a_decision("skip")) is None
     with pytest.raises(domain.DateAlreadyDecided):
-        domain.decide(series, a_decision("hold"))
+        domain.decide(series, a_decision("skip", reason="Une autre raison"))
     with pytest.raises(domain.DateAlreadyDecided):
         domain.decide(series, a_decision("skip", grid_index=0))
+
+
+def test_T2_a_skipped_date_is_taken_back_once_where_it_was_or_on_another_day() -> None:
+    skipped = domain.opened(the_thursdays(), CALENDAR)
+    assert skipped.date(8).state is DateState.SKIPPED
+
+    held = domain.decide(skipped, a_decision("hold"))
+    moved = domain.decide(skipped, a_decision("move", to=date(2027, 5, 11)))
+
+    assert held is not None
+    assert moved is not None
+    assert [(each.state, each.held_on) for each in (held, moved)] == [
+        (DateState.SCHEDULED, date(2027, 5, 6)),
+        (DateState.MOVED, date(2027, 5, 11)),
+    ]
+    assert domain.decide(skipped.with_date(held), a_decision("hold")) is None
+    with pytest.raises(domain.DateAlreadyDecided):
+        domain.decide(skipped.with_date(held), a_decision("move", to=date(2027, 5, 11)))
+    with pytest.raises(domain.DateTaken):
+        domain.decide(skipped, a_decision("move", to=date(2027, 5, 20)))
 
 
 def test_a_decision_needs_a_day_that_is_free_a_date_that_exists_and_something_to_hold() -> None:

@@ -261,13 +261,14 @@ def session_id_of(series_id: UUID, grid_index: int) -> UUID:
 
 
 def decide(series: Series, request: DecideDate) -> Date | None:
-    """The date as decided; None when this very decision was taken before."""
+    """The date as decided; None when this very decision was taken before. One that was skipped may still be held: nobody was told of it."""
     one = series.date(request.grid_index)
     held_on = {"hold": one.on, "move": request.to, "skip": None}[request.decision]
     state = {"hold": DateState.SCHEDULED, "move": DateState.MOVED, "skip": DateState.SKIPPED}[request.decision]
     if request.decision == "move" and held_on is None:
         raise DateRequired(f"date {one.grid_index} moves to no day", grid_index=one.grid_index)
-    if one.state is not DateState.TO_DECIDE:
+    taken_back = one.state is DateState.SKIPPED and held_on is not None
+    if one.state is not DateState.TO_DECIDE and not taken_back:
         if (one.state, one.held_on, one.reason) == (state, held_on, request.reason):
             return None
         raise DateAlreadyDecided(f"date {one.grid_index} is {one.state}", grid_index=one.grid_index)
