@@ -198,7 +198,7 @@ def about_session(kind: MailKind, details: Mapping[str, Any], common: dict[str, 
 
 def tailored(kind: MailKind, common: dict[str, Any]) -> EmailMessage:
     to_lab = kind in (MailKind.TAILORED_TO_ANSWER, MailKind.TAILORED_OVERDUE, MailKind.TAILORED_WITHDRAWN)
-    lab = Contact(agent_id=LAB, given_name="", usual_name="Équipe du Lab-O", email="equipe@exemple.invalid")
+    lab = Contact(agent_id=LAB, given_name="", usual_name="l’équipe du Lab-O", email="equipe@exemple.invalid")
     common["contact"] = lab if to_lab else NO_AGENT if kind.startswith("host") else SOMEBODY
     return compose.about_tailored_request(
         WRITER,

@@ -146,7 +146,7 @@ class Delivery:
     async def _contact(self, mail: Mail) -> Contact | None:
         """Nobody writes to an agent who is gone (E5)."""
         if mail.agent_id == LAB:
-            return Contact(agent_id=LAB, given_name="", usual_name="Équipe du Lab-O", email=self.settings.lab_address)
+            return Contact(agent_id=LAB, given_name="", usual_name="l’équipe du Lab-O", email=self.settings.lab_address)
         return await self._ask(mail, GetContact(agent_id=mail.agent_id))
 
     async def _ask(self, mail: Mail, question: Request[ReplyT]) -> ReplyT | None:
