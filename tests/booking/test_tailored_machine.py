@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -33,9 +32,6 @@ from shared.settings import Settings
 from tests.booking.given import ALICE, OPERATOR, agent, it_is
 from tests.booking.tailored import HOST, MONDAY, a_proposal, an_order, ask, hear, hear_seats, host, now_of, timers_fire, told
 from tests.booking.tailored_paper import Paper
-
-EXAMPLES = int(os.environ.get("LABO_EXAMPLES", "0"))
-"""How many examples of 50 steps each machine makes; the usual run makes fewer."""
 
 days = st.integers(5, 40)
 first_three = st.integers(0, 2)
@@ -184,7 +180,7 @@ class TailoredOnPaper(RuleBasedStateMachine):
         return self.paper.request.proposals[place] if place < len(self.paper.request.proposals) else None
 
 
-TailoredOnPaper.TestCase.settings = settings(max_examples=EXAMPLES or 60, stateful_step_count=50, deadline=None)
+TailoredOnPaper.TestCase.settings = settings(max_examples=500, stateful_step_count=50, deadline=None)
 TestTailoredOnPaper = TailoredOnPaper.TestCase
 
 
@@ -238,7 +234,4 @@ def in_postgres(postgres_settings: Callable[..., Settings]) -> Iterator[None]:
 
 @pytest.mark.usefixtures("in_postgres")
 def test_G5_the_rows_are_those_of_the_rules() -> None:
-    run_state_machine_as_test(
-        TailoredInPostgres,
-        settings=settings(max_examples=min(EXAMPLES, 100) or 8, stateful_step_count=50 if EXAMPLES else 25, deadline=None),
-    )
+    run_state_machine_as_test(TailoredInPostgres, settings=settings(max_examples=50, stateful_step_count=50, deadline=None))
