@@ -329,6 +329,17 @@ async def test_a_session_that_is_heard_again_gives_no_second_seat(booking: Datab
     assert (await now_of(booking, request)).version == request.version
 
 
+async def test_G5_a_session_that_is_heard_of_after_it_began_still_gives_the_seat_that_was_agreed(booking: Database) -> None:
+    request = await agreed(booking)
+    assert request.session_id
+
+    it_is(paris(2027, 4, 8, 15))
+    await catalog_answers(booking, request)
+
+    assert await seats_of(booking, request.session_id) == [(ALICE, "confirmed")]
+    assert (await now_of(booking, request)).state is RequestState.SCHEDULED
+
+
 async def test_the_request_waits_for_the_seats_to_hear_of_the_session_first(booking: Database) -> None:
     request = await agreed(booking)
     assert request.session_id

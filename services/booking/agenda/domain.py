@@ -103,9 +103,6 @@ class Agenda:
         """What is left when this seat is given back."""
         return replace(self, places=[place for place in self.places if place.booking_id != booking_id])
 
-    def only_in(self, session_id: UUID) -> Agenda:
-        return replace(self, places=[place for place in self.places if place.occasion.session_id == session_id])
-
     def must_have_room_for(self, occasion: Occasion) -> None:
         """At most so many trainings and visits at a time (B10)."""
         counted = [place for place in self._others(occasion) if place.occasion.activity_type in COUNTED]

@@ -125,21 +125,25 @@ class Session:
         have none, and counts in a queue only (W1).
         """
         self.must_be_ahead(now)
-        if (already := agenda.place_in(self.session_id)) is not None:
-            raise AlreadyBooked(f"agent {agent_id} has {already}", booking_id=str(already))
+        self._must_be_new_to(agent_id, agenda)
         self.must_be_open(now)
         agenda.must_have_room_for(self.occasion)
         if self.free_for_newcomers:
             agenda.must_be_free_for(self.occasion)  # who waits may overlap
-        about: dict[str, Any] = {"version": 1, "booking_id": booking_id, "session_id": self.session_id, "agent_id": agent_id}
-        about |= {"session_sequence": self.next_sequence(), "decided_at": now}
-        if not self.free_for_newcomers:
-            self.waiting += 1
-            self.first_waiting += token
-            rank = self.first_waiting if token else self.waiting  # the queue has no holes: its length is the newcomer's rank
-            return WaitlistJoined(**about, state=BookingState.WAITING, rank=rank, priority=token)
-        self.take(1)
-        return BookingConfirmed(**about, state=BookingState.CONFIRMED)
+            return self._give(booking_id, agent_id, now)
+        self.waiting += 1
+        self.first_waiting += token
+        rank = self.first_waiting if token else self.waiting  # the queue has no holes: its length is the newcomer's rank
+        about = self._first_of(booking_id, agent_id, now)
+        return WaitlistJoined(**about, state=BookingState.WAITING, rank=rank, priority=token)
+
+    def book_agreed(self, booking_id: UUID, agent_id: UUID, agenda: Agenda, now: datetime) -> BookingConfirmed:
+        """The seat of whom a private session was made for: they agreed to its hours, whatever else they have (B5, B10).
+
+        It is closed to everybody else (B6), and theirs also where catalog's word of it came late, even after its start.
+        """
+        self._must_be_new_to(agent_id, agenda)
+        return self._give(booking_id, agent_id, now)
 
     def cancel(self, booking: Booking, now: datetime) -> BookingCancelled | WaitlistLeft | SeatOfferDeclined:
         """Give a seat back, late after the cut-off (N1), decline the one that is offered, or leave the queue, which frees no seat."""
@@ -302,6 +306,18 @@ class Session:
             "session_sequence": self.next_sequence(),
             "decided_at": now,
         }
+
+    def _must_be_new_to(self, agent_id: UUID, agenda: Agenda) -> None:
+        if (already := agenda.place_in(self.session_id)) is not None:
+            raise AlreadyBooked(f"agent {agent_id} has {already}", booking_id=str(already))
+
+    def _give(self, booking_id: UUID, agent_id: UUID, now: datetime) -> BookingConfirmed:
+        self.take(1)
+        return BookingConfirmed(**self._first_of(booking_id, agent_id, now), state=BookingState.CONFIRMED)
+
+    def _first_of(self, booking_id: UUID, agent_id: UUID, now: datetime) -> dict[str, Any]:
+        about: dict[str, Any] = {"version": 1, "booking_id": booking_id, "session_id": self.session_id, "agent_id": agent_id}
+        return about | {"session_sequence": self.next_sequence(), "decided_at": now}
 
     def _free(
         self, booking: Booking, state: BookingState, now: datetime, reason: str = "", until: datetime | None = None

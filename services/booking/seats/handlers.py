@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -273,16 +272,14 @@ async def _bring_offers_forward(tx: AsyncConnection, session: Session, now: date
 async def seat_for(tx: AsyncConnection, session_id: UUID, agent_id: UUID, cause: Causing) -> None:
     """The seat of whom a private session was made for, within the caller's transaction: it is closed to everybody else (B6).
 
-    They agreed to its hours, so it is theirs whatever else they have (B5, B10). Raises `session_not_ready` while catalog's word has not
-    reached the seats, and is asked again.
+    Raises `session_not_ready` while catalog's word has not reached the seats, and is asked again.
     """
     sessions, agendas, _ = await store.lock_for_orders(tx, [(session_id, agent_id)], clock.now())
     if (session := sessions.get(session_id)) is None:
         raise SessionNotReady(f"session {session_id}")
     if session.status == "cancelled":
         return
-    session.milestones = replace(session.milestones, opens_at=None, closes_at=session.starts_at)
-    fact = session.book(outbox.uuid7(), agent_id, agendas[agent_id].only_in(session_id), clock.now())
+    fact = session.book_agreed(outbox.uuid7(), agent_id, agendas[agent_id], clock.now())
     await store.record(tx, {session_id: session}, [fact])
     await outbox.record(tx, fact, cause=cause)
 
