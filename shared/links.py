@@ -24,7 +24,7 @@ from shared.contracts.preferences import Topic
 _LAYOUT = struct.Struct(">c16s16sQ")
 _WHAT_FOR = b"labo-mail-link-1"  # the secret signs nothing else that could be taken for a link
 _OPT_OUT_LAYOUT, _OPT_OUT_FOR = struct.Struct(">c16s"), b"labo-opt-out-1"
-_TOPICS = {Topic.REMINDERS: b"r", Topic.WAITLIST: b"w", Topic.NEWS: b"n"}
+_TOPICS = {Topic.REMINDERS: b"r", Topic.WAITLIST: b"w", Topic.NEWS: b"n", Topic.SURVEYS: b"s"}
 
 
 @unique
@@ -52,6 +52,8 @@ class Purpose(Enum):
     CONFIRM_BOOKING = b"k"
     GIVE_UP_SEAT = b"r"
     """As the one before: of a session that moved (M1)."""
+    GIVE_FEEDBACK = b"f"
+    """`booking_id` holds the invitation of a survey."""
     LEAVE_QUEUE = b"w"
     """Of a session that moved (W7)."""
 

@@ -4,6 +4,7 @@ from services.booking.audit import handlers as audit
 from services.booking.availability import handlers as availability
 from services.booking.certificates import handlers as certificates
 from services.booking.fairness import handlers as fairness
+from services.booking.feedback import handlers as feedback
 from services.booking.framing import handlers as framing
 from services.booking.groups import handlers as groups
 from services.booking.moves import handlers as moves
@@ -36,6 +37,7 @@ def main() -> None:
             attendance.requests,
             certificates.requests,
             strikes.requests,
+            feedback.requests,
         ],
         events=[seats.events, names.events, tailored.events, attendance.events, strikes.events],
         timers=[
@@ -47,6 +49,7 @@ def main() -> None:
             tailored.timers,
             attendance.timers,
             strikes.timers,
+            feedback.timers,
         ],
         background=[availability.announce_availability, audit.watch_invariants],
     )

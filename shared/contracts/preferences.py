@@ -20,6 +20,8 @@ class Topic(StrEnum):
     """That one has joined a queue, and at which rank; never the offer of a seat, which has a deadline."""
     NEWS = "news"
     """New sessions of the week."""
+    SURVEYS = "surveys"
+    """What one thinks of a session that one came to."""
 
 
 Theme = Annotated[str, Field(min_length=1, max_length=100)]
@@ -38,6 +40,7 @@ class Preferences(Message):
     """`digest`: gathered into one mail a day."""
     news: Literal["digest", "none"] = "none"
     """`digest`: on Monday at 9 h in Paris, when there is something new."""
+    surveys: Literal["immediate", "none"] = "immediate"
     themes: tuple[str, ...] = ()
     """Themes of the news; all when empty."""
     departments: tuple[str, ...] = ()
@@ -57,6 +60,7 @@ class Choices(Message):
     reminders: Literal["immediate", "none"] | None = None
     waitlist: Literal["immediate", "digest", "none"] | None = None
     news: Literal["digest", "none"] | None = None
+    surveys: Literal["immediate", "none"] | None = None
     themes: Annotated[tuple[Theme, ...], Field(max_length=30)] | None = None
     departments: Annotated[tuple[Department, ...], Field(max_length=110)] | None = None
 

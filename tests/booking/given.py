@@ -16,6 +16,7 @@ from sqlalchemy import text
 from services.booking.agenda.domain import Agenda, Limits, Occasion, Place
 from services.booking.approval import handlers as approval
 from services.booking.deadlines.domain import Milestones
+from services.booking.feedback import handlers as feedback
 from services.booking.groups import handlers as groups
 from services.booking.moves import handlers as moves
 from services.booking.names import handlers as names
@@ -329,7 +330,8 @@ def manager(booking: Booking) -> Caller:
 
 async def timers_fire(database: Database) -> int:
     """Fire whatever is due by the shifted clock; how many were."""
-    poller, fired = TimerPoller(database, [handlers.timers, groups.timers, names.timers, pending.timers, quorum_day.timers]), 0
+    registries = (handlers, groups, names, pending, quorum_day, feedback)
+    poller, fired = TimerPoller(database, [each.timers for each in registries]), 0
     while await poller.fire_next():
         fired += 1
     return fired

@@ -118,7 +118,8 @@ async def said(database: Database, kind: str) -> list[dict[str, Any]]:
 
 
 async def timers_fire(database: Database, *registries: Any) -> int:
-    poller, fired = TimerPoller(database, [given.handlers.timers, given.pending.timers, handlers.timers, *registries]), 0
+    owners = (given.handlers, given.pending, given.feedback, handlers)
+    poller, fired = TimerPoller(database, [*(each.timers for each in owners), *registries]), 0
     while await poller.fire_next():
         fired += 1
     return fired

@@ -42,6 +42,7 @@ HOMES = {
         "framing",
         "approval",
         "moves",
+        "feedback",
         "quorum",
     ),
     "notify": ("notify", "reminders", "preferences", "feeds", "bounces", "webhooks"),

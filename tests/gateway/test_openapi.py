@@ -18,6 +18,7 @@ from services.gateway.api import (
     attendance,
     bookings,
     certificates,
+    feedback,
     feeds,
     groups,
     names,
@@ -79,6 +80,7 @@ async def test_it_lists_every_operation_that_is_served(document: dict[str, Any])
             tailored.router,
             notices.router,
             feeds.router,
+            feedback.router,
             quorum.router,
         )
         for route in router.routes

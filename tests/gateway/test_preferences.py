@@ -89,11 +89,18 @@ async def test_my_preferences_are_chosen_on_a_plain_page(open_house: House, iden
 
     page = (await alice.get("/mes-preferences")).text
     assert 'value="immediate" checked' in page
-    form = {"reminders": "immediate", "waitlist": "digest", "news": "digest", "departments:31": "oui", "departments:82": "oui"}
+    form = {
+        "reminders": "immediate",
+        "waitlist": "digest",
+        "news": "digest",
+        "surveys": "none",
+        "departments:31": "oui",
+        "departments:82": "oui",
+    }
     saved = await alice.post("/mes-preferences", data=form, follow_redirects=True)
 
     assert "Vos préférences sont enregistrées." in saved.text
-    assert saved.text.count("checked") == 5
+    assert saved.text.count("checked") == 6
     after = await chosen(open_house)
     assert (after.waitlist, after.news, after.departments, after.themes) == ("digest", "digest", ("31", "82"), ())
     assert (await alice.post("/mes-preferences", data=form | {"bookings": "none"})).status_code == 303

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from pydantic import SecretStr
 
@@ -99,6 +99,8 @@ DETAILS: dict[MailKind, list[dict[str, Any]]] = {
     MailKind.GROUP_CLOSED: [{"reason": "intervenante empêchée"}],
     MailKind.SHEET_ENTRUSTED: [{"expires_at": "2027-04-01T08:00:00+00:00"}],
     MailKind.SHEET_OVERDUE: [{"expires_at": "2027-04-01T08:00:00+00:00", "unknown_at": "2027-03-25T08:00:00+00:00"}],
+    MailKind.FEEDBACK_HOT: [{"invitation_id": str(uuid4()), "open_until": "2027-04-01T16:00:00+00:00"}],
+    MailKind.FEEDBACK_COLD: [{"invitation_id": str(uuid4()), "open_until": "2027-07-18T07:00:00+00:00"}],
     MailKind.CERTIFICATE_AVAILABLE: [{"issued_at": "2027-03-19T08:00:00+00:00"}],
     MailKind.APPLICATION_DECIDED: [{"state": state} for state in ("accepted", "accepted_with_conditions", "redirected", "declined")],
     MailKind.ENGAGEMENT_STARTED: [{"part": part, "starts_on": "2027-04-01", "planned_end_on": "2027-07-01"} for part in ("lead", "coach")],

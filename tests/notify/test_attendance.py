@@ -11,6 +11,7 @@ import pytest
 
 from shared.contracts.attendance import AttendanceCorrected, AttendanceRecorded, SheetEntrusted, SheetOverdue
 from shared.contracts.certificates import CertificateIssued, CertificateRevoked
+from shared.contracts.feedback import FeedbackRequested, Survey
 from shared.links import Purpose, read_link
 from tests.notify.conftest import Office
 from tests.notify.given import Seat, a_session, scheduled
@@ -110,3 +111,35 @@ async def test_A1_whoever_keeps_the_sheet_gets_a_link_to_it_and_is_reminded_whil
         assert link is not None
         assert (link.purpose, link.booking_id, link.agent_id, link.expires_at) == (Purpose.KEEP_SHEET, session.session_id, trainer, END)
     assert "dimanche 18 avril 2027 à 18 h" in body(next(mail for mail in mails if "signer" in mail["subject"]))
+
+
+@pytest.mark.parametrize(
+    ("survey", "subject", "words"),
+    [
+        (Survey.HOT, "Votre avis : Pitcher en 5 minutes, jeudi 18 mars", "Trois questions, une minute"),
+        (Survey.COLD, "Trois mois après : Pitcher en 5 minutes", "Proposer un projet"),
+    ],
+)
+async def test_P5_who_came_is_asked_by_a_link_of_their_own_and_may_end_such_mails(
+    post: Office, survey: Survey, subject: str, words: str
+) -> None:
+    session, agent, invitation_id = a_session(), post.an_agent(), uuid4()
+    about: dict[str, Any] = {"booking_id": uuid4(), "session_id": session.session_id, "agent_id": agent, "survey": survey}
+    event = FeedbackRequested(version=1, invitation_id=invitation_id, open_until=datetime(2027, 4, 1, 16, tzinfo=UTC), **about)
+
+    await post.publish(scheduled(session), event)
+
+    (mail,) = await post.mails(1)
+    assert mail["subject"] == subject
+    for kind in ("plain", "html"):
+        text = " ".join(body(mail, kind).replace("&#39;", "'").split())
+        assert words in text
+        assert "anonymes" in text
+        assert "jeudi 1er avril 2027 à 18 h" in text
+    token = re.search(r"/avis/([\w-]+)", body(mail))
+    assert token
+    link = read_link(token[1], post.settings.link_secret)
+    assert link
+    assert (link.purpose, link.booking_id, link.agent_id) == (Purpose.GIVE_FEEDBACK, invitation_id, agent)
+    assert "/desabonnement/" in mail["list-unsubscribe"]
+    assert mail.get_content_type() == "multipart/alternative", "no calendar is touched"

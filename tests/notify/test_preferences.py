@@ -41,11 +41,12 @@ async def choose(office: Office, agent_id: UUID, caller: Caller | None = None, *
 
 
 def test_what_is_about_ones_own_seat_or_project_cannot_be_switched_off() -> None:
-    nothing = Preferences(agent_id=uuid4(), reminders="none", waitlist="none", news="none")
+    nothing = Preferences(agent_id=uuid4(), reminders="none", waitlist="none", news="none", surveys="none")
 
     switched_off = {kind for kind in MailKind if wish(kind, nothing) == "none"}
 
-    assert switched_off == {MailKind.REMINDER, MailKind.JOINING_INSTRUCTIONS, MailKind.WAITLIST_JOINED, MailKind.NEWS}
+    surveys = {MailKind.FEEDBACK_HOT, MailKind.FEEDBACK_COLD}
+    assert switched_off == {MailKind.REMINDER, MailKind.JOINING_INSTRUCTIONS, MailKind.WAITLIST_JOINED, MailKind.NEWS} | surveys
     assert set(SetPreferences.model_fields) & {"bookings", "projects"} == set()
 
 

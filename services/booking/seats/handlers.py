@@ -12,6 +12,7 @@ from services.booking.agenda.domain import Agenda
 from services.booking.approval.domain import ask_first, must_name_a_manager
 from services.booking.deadlines.domain import Milestones
 from services.booking.deadlines.france import is_holiday
+from services.booking.feedback.planning import plan_surveys
 from services.booking.groups import store as groups
 from services.booking.groups.domain import end
 from services.booking.moves.asking import ask_who_still_comes
@@ -237,6 +238,7 @@ async def follow_session(received: Received[SessionScheduled | SessionReschedule
 
     now = clock.now()
     await plan_decision(tx, session, catalog, now)
+    await plan_surveys(tx, catalog)
     asked = await ask_who_still_comes(tx, session, received.event, now)
     if catalog.status == "cancelled":
         facts = await _close(tx, session, catalog, now)

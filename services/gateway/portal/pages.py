@@ -22,6 +22,7 @@ from services.gateway.portal import (
     programme,
     projects,
     sheets,
+    surveys,
 )
 from services.gateway.portal.visit import Visit, static, visit_of
 from services.gateway.web.problems import headers_of
@@ -92,6 +93,7 @@ routes: list[BaseRoute] = [
     *exchanges.routes,
     *preferences.routes,
     *previews.routes,
+    *surveys.routes,
     *projects.routes,
     *(Route(path, show_text) for path in TEXTS),
     Route("/robots.txt", robots),

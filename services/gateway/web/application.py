@@ -16,6 +16,7 @@ from services.gateway.api import (
     attendance,
     bookings,
     certificates,
+    feedback,
     feeds,
     groups,
     names,
@@ -87,7 +88,7 @@ def build_api(desk: Desk) -> FastAPI:
     api.state.desk = desk
     for router in (
         programme.programme, public_feeds.router, bookings.router, groups.router, names.router, attendance.router, certificates.router,
-        tailored.router, programme.me, quorum.router, notices.router, feeds.router,
+        tailored.router, programme.me, quorum.router, notices.router, feeds.router, feedback.router,
     ):  # fmt: skip
         api.include_router(router)
     described = openapi.document(api, desk.door.cookie)

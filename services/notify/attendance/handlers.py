@@ -1,4 +1,4 @@
-"""Mails about attendance: to whoever keeps a sheet, to those who were expected, and the certificate to those who came."""
+"""Mails about attendance: to whoever keeps a sheet, to those who were expected; certificate and surveys to those who came."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from shared.consumers import Consumers, Received
 from shared.contracts.attendance import AttendanceCorrected, AttendanceRecorded, SheetEntrusted, SheetOverdue
 from shared.contracts.booking import AttendanceOutcome
 from shared.contracts.certificates import CertificateIssued, CertificateRevoked
+from shared.contracts.feedback import FeedbackRequested, Survey
 from shared.contracts.messages import Event
 
 events = Consumers()
@@ -34,9 +35,10 @@ async def write_to_the_keeper(received: Received[SheetEntrusted | SheetOverdue],
         await _write(received, tx, kind, event.trainer_id, event.session_id, None, details)
 
 
-@events.effect("notify-attendance", AttendanceRecorded, AttendanceCorrected, CertificateIssued, CertificateRevoked)
+@events.effect("notify-attendance", AttendanceRecorded, AttendanceCorrected, CertificateIssued, CertificateRevoked, FeedbackRequested)
 async def write_to_the_agent(
-    received: Received[AttendanceRecorded | AttendanceCorrected | CertificateIssued | CertificateRevoked], tx: AsyncConnection
+    received: Received[AttendanceRecorded | AttendanceCorrected | CertificateIssued | CertificateRevoked | FeedbackRequested],
+    tx: AsyncConnection,
 ) -> None:
     """Who attended hears of it with their certificate; a certificate that is replaced, with the next one."""
     event = received.event
@@ -49,6 +51,9 @@ async def write_to_the_agent(
             details = event.model_dump(mode="json", include={"issued_at", "replaces"}, exclude_none=True)
         case CertificateRevoked():
             kind = None if event.replaced_by else MailKind.CERTIFICATE_REVOKED
+        case FeedbackRequested():
+            kind = MailKind.FEEDBACK_HOT if event.survey is Survey.HOT else MailKind.FEEDBACK_COLD
+            details = event.model_dump(mode="json", include={"invitation_id", "open_until"})
     if kind is not None:
         await _write(received, tx, kind, event.agent_id, event.session_id, event.booking_id, details)
 

@@ -131,7 +131,8 @@ def about_session(
 def about_attendance(writer: Writer, mail: Mail, session: SessionState, contact: Contact, now: datetime) -> EmailMessage:
     """A mail to whoever keeps an attendance sheet, or about whether somebody came. It changes no calendar."""
     links, details = writer.links, mail.details
-    dates = {name: datetime.fromisoformat(details[name]) for name in ("expires_at", "unknown_at", "issued_at") if name in details}
+    of_kind = {"expires_at", "unknown_at", "issued_at", "open_until"}
+    dates = {name: datetime.fromisoformat(details[name]) for name in of_kind & details.keys()}
     words: dict[str, Any] = {
         "person": name_of(contact),
         "links": links,
@@ -141,6 +142,9 @@ def about_attendance(writer: Writer, mail: Mail, session: SessionState, contact:
         "certificate": links.certificate(mail.booking_id, mail.agent_id, dates["issued_at"]) if "issued_at" in dates else None,
         "sheet": links.sheet(session.session_id, mail.agent_id, dates["expires_at"]) if "expires_at" in dates else None,
     }
+    if "invitation_id" in details:
+        invitation_id = UUID(details["invitation_id"])
+        words["survey"] = links.answer(Purpose.GIVE_FEEDBACK, invitation_id, mail.agent_id, dates["open_until"]) or links.home
     words |= {"replaces": details["replaces"]} if "replaces" in details else {}
     return _message(writer, mail.kind, words | dates, mail.id, contact, now)
 

@@ -51,6 +51,8 @@ class MailKind(StrEnum):
     ATTENDANCE_UNKNOWN = "attendance_unknown"
     CERTIFICATE_AVAILABLE = "certificate_available"
     CERTIFICATE_REVOKED = "certificate_revoked"
+    FEEDBACK_HOT = "feedback_hot"
+    FEEDBACK_COLD = "feedback_cold"
     GROUP_WAITING = "group_waiting"
     GROUP_CONFIRMED = "group_confirmed"
     GROUP_OFFERED = "group_offered"
@@ -152,6 +154,8 @@ ATTENDANCE = (
     MailKind.ATTENDANCE_UNKNOWN,
     MailKind.CERTIFICATE_AVAILABLE,
     MailKind.CERTIFICATE_REVOKED,
+    MailKind.FEEDBACK_HOT,
+    MailKind.FEEDBACK_COLD,
 )
 """About who came to a session: they leave whatever else is said of it, and change no calendar."""
 

@@ -24,7 +24,7 @@ from shared.contracts.reminders import JoiningInstructions
 from shared.links import Link, OptOut, Purpose
 
 CERTIFICATE_LINK_LASTS = timedelta(days=180)
-PAGES = {Purpose.TAKE_PART: "groupe", Purpose.LEAVE_PART: "groupe", Purpose.SEE_GROUP: "groupe"}
+PAGES = {Purpose.TAKE_PART: "groupe", Purpose.LEAVE_PART: "groupe", Purpose.SEE_GROUP: "groupe", Purpose.GIVE_FEEDBACK: "avis"}
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
 

@@ -13,6 +13,8 @@ TOPICS: Mapping[MailKind, Topic] = {
     MailKind.JOINING_INSTRUCTIONS: Topic.REMINDERS,
     MailKind.WAITLIST_JOINED: Topic.WAITLIST,
     MailKind.NEWS: Topic.NEWS,
+    MailKind.FEEDBACK_HOT: Topic.SURVEYS,
+    MailKind.FEEDBACK_COLD: Topic.SURVEYS,
 }
 """Every other mail is about the reader's own seat or project: it is part of the service and cannot be switched off."""
 
@@ -24,6 +26,8 @@ def wish(kind: MailKind, preferences: Preferences) -> Literal["immediate", "dige
             return preferences.reminders
         case Topic.WAITLIST:
             return preferences.waitlist
+        case Topic.SURVEYS:
+            return preferences.surveys
         case Topic.NEWS:
             return "none" if preferences.news == "none" else "immediate"
         case None:

@@ -10,15 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contracts.preferences import Preferences, SetPreferences
 
-_READ = text("select agent_id, version, reminders, waitlist, news, themes, departments from preference where agent_id = :agent_id")
+_READ = text("select agent_id, version, reminders, waitlist, news, surveys, themes, departments from preference where agent_id = :agent_id")
 
 _WRITE = text(
     """
-    insert into preference (agent_id, version, reminders, waitlist, news, themes, departments)
-    values (:agent_id, :version, :reminders, :waitlist, :news, :themes, :departments)
+    insert into preference (agent_id, version, reminders, waitlist, news, surveys, themes, departments)
+    values (:agent_id, :version, :reminders, :waitlist, :news, :surveys, :themes, :departments)
     on conflict (agent_id) do update
     set version = excluded.version, reminders = excluded.reminders, waitlist = excluded.waitlist, news = excluded.news,
-        themes = excluded.themes, departments = excluded.departments
+        surveys = excluded.surveys, themes = excluded.themes, departments = excluded.departments
     """
 )
 
