@@ -134,6 +134,7 @@ async def backlog_of_a_vacant_lead(plot: Plot) -> list[str]:
     await plot.stage.start("notify-1")
     async with plot.stage.booking.connect() as vacancy:
         await vacancy.execute(text("select pg_advisory_lock(hashtext('labo.relay'), hashtext(current_schema()))"))
+        await vacancy.commit()  # the lock is the session's: a slow start outlasts what a transaction may be idle for
         await plot.stage.start("booking-1", bug=plot.bug)
         plot.load.rate = 30
         async with plot.load:
