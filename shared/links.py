@@ -43,6 +43,7 @@ class Purpose(Enum):
     """Of the seats that a group awaits (W6)."""
     LEAVE_PART = b"l"
     SEE_GROUP = b"v"
+    """And say who comes with it (G2)."""
     ACCEPT_AS_HOST = b"H"
     """Of a date proposed to a host: `booking_id` holds the proposal, `agent_id` the host's contact (G5)."""
     REFUSE_AS_HOST = b"K"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from deploy.scenes import ascension, group, late_cancellation, rush, summer_time
+from deploy.scenes import ascension, feed, group, late_cancellation, names, rush, summer_time, survey
 from deploy.scenes.stage import SceneFailed, Stage, say, stage
 from deploy.target import Target
 from shared.errors import Refused
@@ -13,8 +13,11 @@ SCENES: tuple[tuple[str, Callable[[Stage], Awaitable[None]]], ...] = (
     ("Deux cents demandes pour dix places", rush.play),
     ("L'Ascension dans une série tous les quinze jours", ascension.play),
     ("Un groupe de quatorze pour douze places", group.play),
+    ("Quatre places de groupe, et qui s'y assoit", names.play),
     ("Une place libérée le vendredi à 18 h 30", late_cancellation.play),
     ("Une séance déplacée par-delà le changement d'heure", summer_time.play),
+    ("Cinq avis, et pas un de moins", survey.play),
+    ("Le programme dans l'agenda de chacun", feed.play),
 )
 NOT_YET = "Pas encore là : passage de relais entre coachs, projet en panne relancé, récépissé d'effacement."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -192,6 +193,13 @@ def period(start: datetime) -> LocalPeriod:
     """An hour and a half on the wall clock."""
     begins = start.replace(tzinfo=None)
     return LocalPeriod(local_start=begins, local_end=begins + timedelta(minutes=90))
+
+
+def link_in(mail: dict[str, Any], page: str) -> str:
+    """The signed link of a mail to this page."""
+    found = re.search(rf"https?://\S+/{page}/[\w-]+", mail["text"])
+    expect(found, f"Le courriel « {mail['subject']} » n'a pas de lien vers la page /{page}.")
+    return found[0] if found else ""
 
 
 def moment_of(written: str) -> datetime:

@@ -19,11 +19,16 @@ PROMISED = (
     "Le jeudi 6 mai est sauté, avec sa raison : « Ascension",
     "Un groupe de 14 demande tout ou rien : 12 places lui sont gardées, au rang 1, jusqu'au lundi 8 mars 2027",
     "Cinq jours ouvrés plus tard, les 12 places lui sont proposées",
+    "L'un des deux avait déjà sa place : il n'en garde qu'une, l'autre est rendue.",
+    "les deux places sans nom vont à d'autres ; les deux autres ne bougent pas.",
     "une demi-absence, dite à lui seul",
     "Réponse attendue avant le lundi 15 mars 2027 à 11 h 30",
     "même UID, SEQUENCE 0 puis 1, 12 h 30 à Paris les deux fois",
+    "Quatre réponses : le Lab n'en lit aucune",
+    "Une cinquième, et le Lab lit les cinq",
+    "la même entrée est barrée dans tous les agendas abonnés.",
     "Pas encore là : passage de relais entre coachs, projet en panne relancé, récépissé d'effacement.",
-    "Les 5 scènes se sont passées comme promis.",
+    "Les 8 scènes se sont passées comme promis.",
 )
 
 

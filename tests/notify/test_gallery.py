@@ -7,7 +7,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from services.notify.mail.domain import TO_MANAGERS, MailKind
+from services.notify.mail.domain import ATTENDANCE, TO_MANAGERS, MailKind
 from tests.notify.gallery import APPLICANT, JOINING, content, specimens
 
 MAILS = list(specimens())
@@ -45,3 +45,13 @@ def test_a_mail_is_readable_in_text_and_names_no_third_party(kind: MailKind, mai
     for part in (text, html):
         assert (APPLICANT in part) == (kind in TO_MANAGERS)
         assert all(secret in part.replace("&#39;", "'") for secret in SECRETS) == (kind in SEATED)
+
+
+@pytest.mark.parametrize(("kind", "mail"), [pytest.param(kind, mail, id=name) for name, kind, mail in MAILS if kind in ATTENDANCE])
+def test_a_session_that_took_place_is_not_said_to_have_been_planned(kind: MailKind, mail: EmailMessage) -> None:
+    """Whoever is entrusted with a sheet is told beforehand, everybody else afterwards."""
+    label = "Quand" if kind is MailKind.SHEET_ENTRUSTED else "C'était"
+
+    assert re.search(rf"^{label} : +jeudi 18 mars", content(mail, "plain"), re.MULTILINE)
+    assert f">{label}<" in content(mail, "html").replace("&#39;", "'")
+    assert "révue" not in content(mail, "plain")

@@ -193,7 +193,11 @@ async def test_M1_a_move_is_told_to_the_contact_once_and_changes_their_calendar_
     moved = [mail for mail in post.sink.messages if subject(mail).startswith("Séance modifiée")]
     assert len(moved) == 2
     assert sorted(len(entries(mail)) for mail in moved) == [0, 1]
-    assert any("Votre groupe reste en liste d'attente" in words(mail) for mail in moved)
+    (waiting,) = [mail for mail in moved if "Votre groupe reste en liste d'attente" in words(mail)]
+    (link,) = {read_link(token, post.settings.link_secret) for token in links_in(body(waiting, "plain"))}
+    assert link
+    assert (link.purpose, link.booking_id, link.expires_at) == (Purpose.SEE_GROUP, away.group_id, FRIDAY.ends_at)
+    assert "/reponse/" not in body(waiting), "a group leaves by its page, not as an agent does"
 
 
 # --- names ----------------------------------------------------------------------------------------------------------------------------
@@ -221,6 +225,14 @@ async def test_G2_the_contact_is_told_until_when_names_are_awaited_reminded_and_
     assert subject(released).startswith("Groupe : 3 places rendues")
     assert "elles vont à d'autres agents" in words(released)
     assert [calendars(mail) for mail in (first, reminder, released)] == [[], [], []]
+    for mail in (first, reminder):
+        for kind in ("plain", "html"):
+            text = " ".join(body(mail, kind).split())
+            assert "sur la page de votre groupe" in text
+            assert "Dire qui vient" in text
+            assert "API" not in text
+            (link,) = {read_link(token, post.settings.link_secret) for token in links_in(text)}
+            assert link == Link(Purpose.SEE_GROUP, party.group_id, party.contact, party.session.ends_at)
 
 
 async def test_G2_who_is_named_gets_the_calendar_and_how_to_come_and_who_is_replaced_loses_it(post: Office) -> None:

@@ -1,4 +1,5 @@
-"""A group's page, by the signed links of its contact's mails: where it stands, and the answer to a part of its seats (W6, K5).
+"""A group's page, by the signed links of its contact's mails: where it stands, who comes (`names`), and the answer to a part of its seats
+(W6, K5).
 
 Opening it changes nothing, as with the links of `answers`.
 """
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.gateway.portal import wording
+from services.gateway.portal import names, wording
 from services.gateway.portal.answers import signed_link, speaker
 from services.gateway.portal.asking import patiently
 from services.gateway.portal.visit import Visit, refused, visit_of
@@ -31,11 +32,15 @@ AWAY = frozenset({"unavailable", "busy", "deadline_exceeded", "group_unknown"})
 
 async def show_group(request: Request) -> Response:
     visit, link = await visit_of(request), signed_link(request, *ORDERS, Purpose.SEE_GROUP)
+    if link.purpose is Purpose.SEE_GROUP:
+        return await names.show(visit, link)
     return await _page(visit, link, await _group(visit, link))
 
 
 async def answer_for_group(request: Request) -> Response:
-    visit, link = await visit_of(request), signed_link(request, *ORDERS)
+    visit, link = await visit_of(request), signed_link(request, *ORDERS, Purpose.SEE_GROUP)
+    if link.purpose is Purpose.SEE_GROUP:
+        return await names.say_who_comes(request, visit, link)
     order = ORDERS[link.purpose]
     try:
         group = await patiently(lambda each: visit.desk.bus.ask(order(group_id=link.booking_id), each), speaker(link))
@@ -55,7 +60,7 @@ async def _group(visit: Visit, link: Link) -> GroupBooking:
 async def _page(visit: Visit, link: Link, group: GroupBooking, *, done: str | None = None, refusal: Refused | None = None) -> Response:
     async with visit.desk.database.connect() as connection:
         listed = (await queries.read_sessions(connection, [group.session_id])).get(group.session_id)
-    awaits = link.purpose in ORDERS and group.offer is not None and clock.now() < group.offer.deadline
+    awaits = group.offer is not None and clock.now() < group.offer.deadline
     response = visit.page(
         "group.html",
         status=refusal.status if refusal else 200,

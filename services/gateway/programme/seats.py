@@ -83,12 +83,19 @@ async def _agent_for(tx: AsyncConnection, principal: Principal, email: str) -> A
 async def colleagues_of(connection: AsyncConnection, principal: Principal, emails: Sequence[str]) -> list[UUID]:
     """Who these addresses are of: agents of one's own service, and for the lab anybody's."""
     lab = not {"operator", "lab_team"}.isdisjoint(principal.agent.roles)
-    agents: list[UUID] = []
+    agents = await agents_at(connection, emails, None if lab else principal.agent.org_unit)
+    if not all(email in agents for email in emails):
+        raise AgentUnknown("no agent, or of another service")
+    return [*agents.values()]
+
+
+async def agents_at(connection: AsyncConnection, emails: Sequence[str], org_unit: str | None) -> dict[str, UUID]:
+    """Of these addresses, those that are an agent's of this org unit; None: of any."""
+    agents: dict[str, UUID] = {}
     for email in emails:
         found = await directory.read_by_email(connection, email)
-        if len(found) != 1 or not (lab or found[0].org_unit == principal.agent.org_unit):
-            raise AgentUnknown("no agent, or of another service")
-        agents.append(found[0].agent_id)
+        if len(found) == 1 and org_unit in (None, found[0].org_unit):
+            agents[email] = found[0].agent_id
     return agents
 
 

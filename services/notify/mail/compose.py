@@ -130,14 +130,15 @@ def about_session(
 
 def about_attendance(writer: Writer, mail: Mail, session: SessionState, contact: Contact, now: datetime) -> EmailMessage:
     """A mail to whoever keeps an attendance sheet, or about whether somebody came. It changes no calendar."""
-    links, details = writer.links, mail.details
+    links, details, took_place = writer.links, mail.details, mail.kind is not MailKind.SHEET_ENTRUSTED
     of_kind = {"expires_at", "unknown_at", "issued_at", "open_until"}
     dates = {name: datetime.fromisoformat(details[name]) for name in of_kind & details.keys()}
     words: dict[str, Any] = {
         "person": name_of(contact),
         "links": links,
         "appointment": Appointment.of(session),
-        "over": mail.kind is not MailKind.SHEET_ENTRUSTED,
+        "over": took_place,
+        "held": took_place,
         "excuse": f"{links.bookings}/{mail.booking_id}/empechement",
         "certificate": links.certificate(mail.booking_id, mail.agent_id, dates["issued_at"]) if "issued_at" in dates else None,
         "sheet": links.sheet(session.session_id, mail.agent_id, dates["expires_at"]) if "expires_at" in dates else None,
