@@ -77,6 +77,8 @@ class PendingKind(StrEnum):
     """The line manager's yes (B7)."""
     TO_RECONFIRM = "to_reconfirm"
     """The agent's own, since the session was moved (M1)."""
+    TO_CONFIRM = "to_confirm"
+    """The agent's own, three days before a full session: asked of whoever has two strikes (N3)."""
 
 
 class PendingState(StrEnum):

@@ -8,7 +8,19 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
+from shared.contracts.booking import PendingEvent
 from shared.contracts.messages import Message, Request
+
+
+class BookingConfirmationRequested(PendingEvent):
+    """Three days before a session that is full or has a queue, an agent with two strikes is asked whether they come (N3).
+
+    Yes is said with `booking_reconfirmed`; silence gives the seat to the queue, with `booking_released`, and is no strike.
+    """
+
+    subject: ClassVar[str] = "evt.booking.booking_confirmation_requested.v1"
+    reason: str = ""
+    """In French, why the seat came when it came from the queue (W5)."""
 
 
 class StrikeReason(StrEnum):

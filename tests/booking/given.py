@@ -24,6 +24,7 @@ from services.booking.pending import handlers as pending
 from services.booking.quorum import handlers as quorum_day
 from services.booking.seats import handlers, queries
 from services.booking.seats.domain import Session
+from services.booking.strikes import handlers as strikes
 from shared import clock
 from shared.bus import Caller
 from shared.consumers import Received
@@ -330,7 +331,7 @@ def manager(booking: Booking) -> Caller:
 
 async def timers_fire(database: Database) -> int:
     """Fire whatever is due by the shifted clock; how many were."""
-    registries = (handlers, groups, names, pending, quorum_day, feedback)
+    registries = (handlers, groups, names, pending, quorum_day, feedback, strikes)
     poller, fired = TimerPoller(database, [each.timers for each in registries]), 0
     while await poller.fire_next():
         fired += 1

@@ -118,7 +118,7 @@ async def said(database: Database, kind: str) -> list[dict[str, Any]]:
 
 
 async def timers_fire(database: Database, *registries: Any) -> int:
-    owners = (given.handlers, given.pending, given.feedback, handlers)
+    owners = (given.handlers, given.pending, given.feedback, given.strikes, handlers)
     poller, fired = TimerPoller(database, [*(each.timers for each in owners), *registries]), 0
     while await poller.fire_next():
         fired += 1

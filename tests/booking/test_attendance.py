@@ -158,7 +158,7 @@ async def test_N2_after_48_hours_whoever_keeps_an_open_sheet_is_reminded_and_aft
     await sign(booking, session_id, 1)
 
     it_is(EVENING + timedelta(hours=48))
-    assert await timers_fire(booking) == 2, "the survey of that evening, and the reminder"
+    assert await timers_fire(booking) == 3, "the question of three days before, the survey of that evening, and the reminder"
     (reminder,) = await said(booking, "sheet_overdue")
     assert (reminder["trainer_id"], reminder["version"]) == (str(TRAINER), 2)
     listed = await handlers.list_open_sheets(ListOpenSheets(), LAB, booking)
@@ -182,7 +182,7 @@ async def test_N2_a_sheet_that_is_closed_in_time_reminds_nobody(booking: Databas
     await sign(booking, session_id, 1, 2)
 
     it_is(paris(2027, 5, 1))
-    assert await timers_fire(booking) == 3, "the survey, and two that find the sheet closed"
+    assert await timers_fire(booking) == 4, "the question of three days before, the survey, and two that find the sheet closed"
 
     assert (await said(booking, "sheet_overdue"), await outcomes(booking, session_id)) == ([], {ALICE: "absent"})
 
@@ -224,7 +224,7 @@ async def test_A1_a_session_that_moves_takes_its_half_days_and_its_reminder_alon
     it_is(later[0][0])
     await scan(booking, alice)
     it_is(later[1][1] + timedelta(hours=48))
-    assert await timers_fire(booking) == 2, "the survey, and the reminder"
+    assert await timers_fire(booking) == 3, "the question of three days before, the survey, and the reminder"
 
 
 async def test_the_lab_says_who_keeps_a_sheet_and_nobody_else_sees_it(booking: Database) -> None:

@@ -90,11 +90,11 @@ async def test_N3_strikes_expire_and_are_erased_after_six_months(booking: Databa
     await cancel_late(booking, alice)
 
     it_is(paris(2027, 9, 12, 18, 29))
-    await timers_fire(booking, handlers.timers)
+    await timers_fire(booking)
     assert await halves(booking, ALICE) == 1
     it_is(paris(2027, 9, 12, 18, 30))
     assert await halves(booking, ALICE) == 0
-    await timers_fire(booking, handlers.timers)
+    await timers_fire(booking)
     async with booking.connect() as connection:
         assert await connection.scalar(text("select count(*) from strike")) == 0
 

@@ -86,6 +86,7 @@ DETAILS: dict[MailKind, list[dict[str, Any]]] = {
     MailKind.APPROVAL_REFUSED: [{"reason": "votre responsable n'a pas donné son accord, le 4 mars 2027 à 15 h"}],
     MailKind.SEAT_RELEASED: [{"deadline": MONDAY.isoformat(), "question": question} for question in PendingKind],
     MailKind.SEAT_TO_RECONFIRM: [{"deadline": MONDAY.isoformat(), "silence_keeps": keeps} for keeps in (True, False)],
+    MailKind.SEAT_TO_CONFIRM: [{"deadline": MONDAY.isoformat(), "silence_keeps": False}],
     MailKind.GROUP_WAITING: [{"rank": 2, "seats_needed": 14}],
     MailKind.GROUP_CONFIRMED: [
         {"seats_added": 12, "seats_awaited": 2, "names_due_at": MONDAY.isoformat()},

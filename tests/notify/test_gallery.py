@@ -23,6 +23,7 @@ SEATED = {
     MailKind.JOINING_INSTRUCTIONS,
     MailKind.SESSION_MOVED,
     MailKind.SEAT_TO_RECONFIRM,
+    MailKind.SEAT_TO_CONFIRM,
     MailKind.MOVED_URGENT,
     MailKind.VOLUNTEER_SOUGHT,
     MailKind.DIGEST,

@@ -78,6 +78,7 @@ def test_every_mail_about_a_booking_is_dropped_as_soon_as_it_is_no_longer_true()
         (MailKind.SEAT_WITHDRAWN, BookingState.CANCELLED_BY_LAB),
         (MailKind.VOLUNTEER_SOUGHT, BookingState.CONFIRMED),
         (MailKind.SEAT_TO_RECONFIRM, BookingState.CONFIRMED),
+        (MailKind.SEAT_TO_CONFIRM, BookingState.CONFIRMED),
         (MailKind.MOVED_URGENT, BookingState.CONFIRMED),
         (MailKind.SEAT_MERGED, BookingState.CONFIRMED),
     }

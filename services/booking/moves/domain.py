@@ -18,6 +18,10 @@ from shared.errors import Refused
 TOLERATED = timedelta(minutes=30)
 NOTICE = timedelta(hours=24)
 PHONED_UNDER = timedelta(hours=48)
+UNANSWERED = {
+    PendingKind.TO_RECONFIRM: "la séance a changé de jour, et vous n'avez pas répondu avant le {}",
+    PendingKind.TO_CONFIRM: "vous n'avez pas confirmé votre venue avant le {}",
+}
 
 
 class ReconfirmationUnknown(Refused):
@@ -90,7 +94,7 @@ def ask(session: Session, booking: Booking, how: Move, now: datetime, is_holiday
 
 def confirm(session: Session, booking: Booking, now: datetime) -> BookingReconfirmed:
     pending = booking.pending
-    if pending is None or pending.kind is not PendingKind.TO_RECONFIRM:
+    if pending is None or pending.kind is PendingKind.PENDING_APPROVAL:
         raise ReconfirmationUnknown(f"booking {booking.booking_id} is asked nothing")
     if pending.state is PendingState.EXPIRED or (
         pending.state is PendingState.OPEN and now >= pending.deadline and not pending.silence_keeps
@@ -103,14 +107,14 @@ def confirm(session: Session, booking: Booking, now: datetime) -> BookingReconfi
 
 
 def silence(session: Session, booking: Booking, pending: Pending, now: datetime) -> BookingReconfirmed | BookingReleased:
-    """The day is the same, or it is too late to ask: the seat stays. Otherwise it serves whoever waits."""
+    """The day is the same, or it is too late to ask: the seat stays. Otherwise it serves whoever waits, and nothing is noted (N4)."""
     if pending.silence_keeps:
         return _stays(session, booking, became(pending, PendingState.KEPT), now)
     return BookingReleased(
         **session.release(booking, now),
         state=BookingState.CANCELLED_BY_LAB,
         pending=became(pending, PendingState.EXPIRED),
-        reason=f"la séance a changé de jour, et vous n'avez pas répondu avant le {in_french(pending.deadline)}",
+        reason=UNANSWERED[pending.kind].format(in_french(pending.deadline)),
     )
 
 

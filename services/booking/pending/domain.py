@@ -38,3 +38,9 @@ def pending_after(pending: Pending | None, fact: BookingEvent) -> Pending | None
     if pending is not None and pending.state is PendingState.OPEN and settled:
         return became(pending, PendingState.CLOSED)
     return pending
+
+
+def without_what_is_the_agents_own(booking: Booking) -> Booking:
+    """As the line manager sees it: what follows from strikes is none of their business (N3)."""
+    to_confirm = booking.pending is not None and booking.pending.kind is PendingKind.TO_CONFIRM
+    return booking.model_copy(update={"pending": None, "reason": None}) if to_confirm else booking

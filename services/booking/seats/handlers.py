@@ -18,6 +18,7 @@ from services.booking.groups.domain import end
 from services.booking.moves.asking import ask_who_still_comes
 from services.booking.names.planning import ask_for_names_again
 from services.booking.pending import store as pending
+from services.booking.pending.domain import without_what_is_the_agents_own
 from services.booking.places.domain import changed, must_be_at, opened
 from services.booking.priority import store as priority
 from services.booking.priority.store import Token
@@ -37,6 +38,7 @@ from services.booking.seats.deciding import (
     settle,
 )
 from services.booking.seats.domain import BookingUnknown, Change, Fact, NoSeatToSwap, Opening, Session, SessionNotReady, give_back
+from services.booking.strikes.planning import plan_confirmations
 from shared import clock, outbox
 from shared.bus import Caller
 from shared.consumers import Consumers, Received
@@ -205,7 +207,7 @@ async def get_booking(request: GetBooking, caller: Caller, database: Database) -
         booking = await queries.booking(connection, request.booking_id)
     if booking is None or not (acts_for(caller, booking.agent_id) or caller.actor == str(booking.manager_id)):
         raise BookingUnknown(f"booking {request.booking_id}")
-    return booking
+    return booking if acts_for(caller, booking.agent_id) else without_what_is_the_agents_own(booking)
 
 
 @requests.query(ListBookings)
@@ -239,6 +241,7 @@ async def follow_session(received: Received[SessionScheduled | SessionReschedule
     now = clock.now()
     await plan_decision(tx, session, catalog, now)
     await plan_surveys(tx, catalog)
+    await plan_confirmations(tx, catalog, now)
     asked = await ask_who_still_comes(tx, session, received.event, now)
     if catalog.status == "cancelled":
         facts = await _close(tx, session, catalog, now)

@@ -10,7 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.booking.attendance import store as attendance
 from services.booking.attendance.domain import Sheet
+from services.booking.deadlines.france import is_holiday
+from services.booking.seats.deciding import record
+from services.booking.seats.store import active_bookings, lock_session
 from services.booking.strikes import domain, store
+from services.booking.strikes.planning import CONFIRMATION_DAY
 from shared import clock
 from shared.bus import Caller
 from shared.consumers import Consumers, Received
@@ -59,6 +63,19 @@ async def follow_cancellation(received: Received[BookingCancelled], tx: AsyncCon
 @timers.on(EXPIRES)
 async def expire(timer: Timer, tx: AsyncConnection) -> None:
     await store.expire(tx, UUID(timer.payload["booking_id"]), clock.now())
+
+
+@timers.on(CONFIRMATION_DAY)
+async def ask_who_has_strikes(timer: Timer, tx: AsyncConnection) -> None:
+    """Under the session's lock: whether it is full by now is decided with what they are asked, and who books later is not asked."""
+    session, now = await lock_session(tx, UUID(timer.payload["session_id"])), clock.now()
+    if session is None or session.status == "cancelled" or now >= session.starts_at or not domain.is_full_risk(session):
+        return
+    seated = [booking for booking in await active_bookings(tx, session) if booking.state is BookingState.CONFIRMED]
+    strikes = await store.counting_of_all(tx, [booking.agent_id for booking in seated], now)
+    named = [booking for booking in seated if domain.must_confirm(strikes[booking.agent_id], now)]
+    asked = [domain.ask_to_confirm(session, booking, now, is_holiday) for booking in named]
+    await record(tx, session, [fact for fact in asked if fact is not None], timer)
 
 
 @requests.query(ListStrikes)

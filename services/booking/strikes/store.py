@@ -21,6 +21,7 @@ _LIFT = text("delete from strike where booking_id = any(:booking_ids)")
 _LIFT_ALL = text("delete from strike where session_id = :session_id")
 _EXPIRE = text("delete from strike where booking_id = :booking_id and expires_at <= :now")
 _COUNTING = text("select * from strike where agent_id = :agent_id and expires_at > :now order by given_at desc")
+_COUNTING_OF_ALL = text("select * from strike where agent_id = any(:agent_ids) and expires_at > :now order by given_at")
 _HAS = text("select exists (select from strike where booking_id = :booking_id)")
 
 
@@ -50,3 +51,11 @@ async def has(connection: AsyncConnection, booking_id: UUID) -> bool:
 async def counting(connection: AsyncConnection, agent_id: UUID, now: datetime) -> list[Strike]:
     rows = await connection.execute(_COUNTING, {"agent_id": agent_id, "now": now})
     return [Strike.model_validate(dict(row)) for row in rows.mappings()]
+
+
+async def counting_of_all(tx: AsyncConnection, agent_ids: Sequence[UUID], now: datetime) -> dict[UUID, list[Strike]]:
+    """By agent; empty for most."""
+    found: dict[UUID, list[Strike]] = {agent_id: [] for agent_id in agent_ids}
+    for row in (await tx.execute(_COUNTING_OF_ALL, {"agent_ids": list(agent_ids), "now": now})).mappings():
+        found[row["agent_id"]].append(Strike.model_validate(dict(row)))
+    return found

@@ -86,12 +86,14 @@ GROUP_STATES = {
 PENDING_KINDS = {
     PendingKind.PENDING_APPROVAL: "Accord de votre responsable attendu",
     PendingKind.TO_RECONFIRM: "Place à reconfirmer",
+    PendingKind.TO_CONFIRM: "Venue à confirmer",
 }
 
 PENDING_ENDS = {
     (PendingKind.PENDING_APPROVAL, PendingState.REFUSED): "Demande refusée par votre responsable",
     (PendingKind.PENDING_APPROVAL, PendingState.EXPIRED): "Demande restée sans réponse de votre responsable",
     (PendingKind.TO_RECONFIRM, PendingState.EXPIRED): "Place rendue, faute de réponse de votre part",
+    (PendingKind.TO_CONFIRM, PendingState.EXPIRED): "Place rendue, faute de réponse de votre part",
 }
 
 APPROVAL_STATES = {
@@ -134,8 +136,14 @@ def awaits_approval(booking: Booking) -> bool:
 
 
 def awaits_word(booking: Booking) -> bool:
-    """Of the agent's own, since the session moved (M1)."""
-    return is_pending(booking) and booking.pending is not None and booking.pending.kind is PendingKind.TO_RECONFIRM
+    """Of the agent's own: the session moved (M1), or it is full and they have two strikes (N3)."""
+    return is_pending(booking) and not awaits_approval(booking)
+
+
+def asked_why(booking: Booking) -> str:
+    """Why their word is awaited."""
+    moved = booking.pending is not None and booking.pending.kind is PendingKind.TO_RECONFIRM
+    return "La séance a été déplacée" if moved else "La séance est complète"
 
 
 def reconfirmed(booking: Booking) -> str:

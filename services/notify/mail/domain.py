@@ -74,6 +74,7 @@ class MailKind(StrEnum):
     APPROVAL_REFUSED = "approval_refused"
     SEAT_RELEASED = "seat_released"
     SEAT_TO_RECONFIRM = "seat_to_reconfirm"
+    SEAT_TO_CONFIRM = "seat_to_confirm"
     MOVED_URGENT = "moved_urgent"
     APPLICATION_RECEIVED = "application_received"
     APPLICATION_DECIDED = "application_decided"
@@ -121,7 +122,13 @@ PATIENT = (
 
 REMINDERS = (MailKind.REMINDER, MailKind.JOINING_INSTRUCTIONS)
 
-QUESTIONS = (MailKind.APPROVAL_REQUESTED, MailKind.APPROVAL_ASKED, MailKind.SEAT_TO_RECONFIRM, MailKind.MOVED_URGENT)
+QUESTIONS = (
+    MailKind.APPROVAL_REQUESTED,
+    MailKind.APPROVAL_ASKED,
+    MailKind.SEAT_TO_RECONFIRM,
+    MailKind.MOVED_URGENT,
+    MailKind.SEAT_TO_CONFIRM,
+)
 """Kinds that are about a question: once the booking is newer there is another one, or none."""
 
 MOVES = (MailKind.SESSION_MOVED, MailKind.SEAT_TO_RECONFIRM, MailKind.MOVED_URGENT)
@@ -189,13 +196,22 @@ _STILL_TRUE: dict[MailKind, frozenset[BookingState | GroupState]] = {
     MailKind.SEAT_RELEASED: frozenset({BookingState.CANCELLED_BY_LAB}),
     MailKind.SEAT_TO_RECONFIRM: frozenset({BookingState.CONFIRMED}),
     MailKind.MOVED_URGENT: frozenset({BookingState.CONFIRMED}),
-    **dict.fromkeys((*REMINDERS, MailKind.SEAT_MERGED), frozenset({BookingState.CONFIRMED})),
+    **dict.fromkeys((*REMINDERS, MailKind.SEAT_MERGED, MailKind.SEAT_TO_CONFIRM), frozenset({BookingState.CONFIRMED})),
 }
 
 # Kinds that make no sense once the lab cancelled the session: its own message follows from booking (E2).
 _NAMES = (MailKind.GROUP_NAMES_DUE, MailKind.GROUP_RELEASED, MailKind.SEAT_MERGED)
 _NEEDS_A_SESSION_THAT_STANDS = frozenset(
-    {*FIRST_WORDS, *REMINDERS, *MOVES, *_NAMES, MailKind.APPROVAL_ASKED, MailKind.OFFER_EXPIRED, MailKind.VOLUNTEER_SOUGHT}
+    {
+        *FIRST_WORDS,
+        *REMINDERS,
+        *MOVES,
+        *_NAMES,
+        MailKind.APPROVAL_ASKED,
+        MailKind.OFFER_EXPIRED,
+        MailKind.VOLUNTEER_SOUGHT,
+        MailKind.SEAT_TO_CONFIRM,
+    }
 )
 
 
@@ -266,7 +282,7 @@ def reason_not_to_remind(known: Known, now: datetime) -> str | None:
 
 
 def _reason_not_to_tell_of_a_move(known: Known) -> str | None:
-    if known.pending is not None:
+    if known.pending in (PendingKind.PENDING_APPROVAL, PendingKind.TO_RECONFIRM):
         return "another mail tells of this change, and asks"
     if known.to_be_told or known.told >= known.session.version:
         return "another mail told of this change"
@@ -295,10 +311,10 @@ def calendar_part(kind: MailKind, booking: BookingState | GroupState) -> Literal
         return None
     if kind in CANCELLATIONS:
         return None if kind in NOT_IN_CALENDARS else "CANCEL"
-    silent = (*REMINDERS, MailKind.SEAT_MERGED, MailKind.VOLUNTEER_SOUGHT)
+    silent = (*REMINDERS, MailKind.SEAT_MERGED, MailKind.VOLUNTEER_SOUGHT, MailKind.SEAT_TO_CONFIRM)
     return "REQUEST" if booking is BookingState.CONFIRMED and kind not in silent else None
 
 
 def settles_the_dates(kind: MailKind) -> bool:
     """Whether an agent who got this mail has heard of the dates that it shows: a reminder does not say that anything moved."""
-    return kind not in (*REMINDERS, *_NAMES)
+    return kind not in (*REMINDERS, *_NAMES, MailKind.SEAT_TO_CONFIRM)

@@ -47,6 +47,7 @@ from shared.contracts.names import BookingJoinedGroup, GroupNamesDue, GroupSeats
 from shared.contracts.notify import Delivery, DeliveryList, GetSessionReport, ListDeliveries, ResolveDelivery, SessionReport
 from shared.contracts.overbooking import VolunteerSought
 from shared.contracts.projects import ApplicationDecided, ApplicationSubmitted, EngagementClosed, EngagementStarted
+from shared.contracts.strikes import BookingConfirmationRequested
 from shared.database import Database
 from shared.errors import NotAllowed
 from shared.requests import Requests
@@ -71,6 +72,7 @@ events = Consumers()
     BookingRefused,
     BookingReleased,
     BookingReconfirmationRequested,
+    BookingConfirmationRequested,
     BookingReconfirmed,
     VolunteerSought,
     BookingJoinedGroup,

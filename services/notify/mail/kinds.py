@@ -27,6 +27,7 @@ from shared.contracts.groups import (
 from shared.contracts.moves import BookingReconfirmationRequested
 from shared.contracts.names import BookingJoinedGroup, GroupNamesDue, GroupSeatsReleased
 from shared.contracts.overbooking import VolunteerSought
+from shared.contracts.strikes import BookingConfirmationRequested
 
 _KINDS: dict[type[BookingEvent], MailKind] = {
     BookingConfirmed: MailKind.BOOKING_CONFIRMED,
@@ -39,6 +40,7 @@ _KINDS: dict[type[BookingEvent], MailKind] = {
     BookingApproved: MailKind.APPROVAL_GIVEN,
     BookingRefused: MailKind.APPROVAL_REFUSED,
     BookingReleased: MailKind.SEAT_RELEASED,
+    BookingConfirmationRequested: MailKind.SEAT_TO_CONFIRM,
     VolunteerSought: MailKind.VOLUNTEER_SOUGHT,
     BookingJoinedGroup: MailKind.SEAT_MERGED,
 }
