@@ -7,6 +7,7 @@ from services.booking.fairness import handlers as fairness
 from services.booking.feedback import handlers as feedback
 from services.booking.framing import handlers as framing
 from services.booking.groups import handlers as groups
+from services.booking.modes import handlers as modes
 from services.booking.moves import handlers as moves
 from services.booking.names import handlers as names
 from services.booking.overbooking import handlers as overbooking
@@ -30,6 +31,7 @@ def main() -> None:
             groups.requests,
             names.requests,
             approval.requests,
+            modes.requests,
             moves.requests,
             quorum.requests,
             tailored.requests,

@@ -23,6 +23,8 @@ class SwapBooking(Request[Booking]):
     """The seat to give back."""
     session_id: UUID
     """Where to have one instead."""
+    remote: bool = False
+    """As in `BookSeat`, of the seat to have."""
     manager_id: UUID | None = None
     """As in `BookSeat`; without it, whoever was asked about the seat that is given back."""
 

@@ -11,6 +11,15 @@ from shared.contracts.messages import Event, Message, Request
 from shared.contracts.quorum import Quorum
 
 
+class RemotePlaces(Message):
+    """Counters of the places at a distance of a hybrid session (B9)."""
+
+    capacity: int
+    held: int
+    waiting: int
+    over_capacity: int = 0
+
+
 class SessionAvailabilityChanged(Event):
     """Counters of a session, coalesced to at most one per second and session: an estimate for lists, never a promise (E7).
 
@@ -28,6 +37,8 @@ class SessionAvailabilityChanged(Event):
     """Seats taken, whatever holds them (B1)."""
     waiting: int
     """Agents in the queue."""
+    remote: RemotePlaces | None = None
+    """Those at a distance, which the others do not count; None where there are none (B9)."""
     quorum: Quorum | None = None
     """None where nothing is decided by a number of seats (M3)."""
     private: bool = False
@@ -45,6 +56,8 @@ class Availability(Message):
     waiting: int
     over_capacity: int = 0
     """Seats held beyond a capacity that was lowered: nobody is removed, and nobody served, until they fit (B8)."""
+    remote: RemotePlaces | None = None
+    """As in `SessionAvailabilityChanged`."""
     opens_at: AwareDatetime | None = None
     """When agents may book; None is always (B6)."""
     closes_at: AwareDatetime | None = None

@@ -136,6 +136,8 @@ class Booking(Message):
     """Opaque id of who booked, when it was not the agent."""
     overlaps: tuple[Clash, ...] = ()
     """Seats at the same hours that may be kept beside this one, since it is remote or they are; only in the reply to who books (B5)."""
+    remote: bool = False
+    """True for a place, or a rank in the queue, at a distance in a hybrid session; what is remote as a whole says so itself (B9)."""
 
 
 # --- events, versioned per booking ----------------------------------------------------------------------------------------------------
@@ -151,6 +153,8 @@ class BookingEvent(Event):
     """Number of this decision on its session, taken under the session's lock."""
     decided_at: AwareDatetime
     """Domain time of the decision (the demonstration's clock where one is set)."""
+    remote: bool = False
+    """True for a place at a distance in a hybrid session (B9)."""
 
 
 class PendingEvent(BookingEvent):
@@ -256,8 +260,9 @@ class BookSeat(Request[Booking]):
     Refuses `session_not_ready` (409, retryable: its dates have not arrived yet, E1), `session_started`, `session_is_cancelled`,
     `booking_not_open_yet` (with `opens_at`, B6), `booking_closed` (with `closes_at`, B6), `already_booked` (with `booking_id`, B3),
     `fair_use_limit` (with `limit` and the `bookings` that count, B10), `overlap` (with its clashes, which `SwapBooking` would give back;
-    only where a seat would be had, for queues may overlap, B5), `line_manager_required` (the session needs an approval, B7), `not_allowed`
-    (for another agent without the role `operator`, `lab_team` or `innovation_referent`).
+    only where a seat would be had, for queues may overlap, B5), `line_manager_required` (the session needs an approval, B7),
+    `no_remote_places` (`remote` where the session has none, B9), `not_allowed` (for another agent without the role `operator`, `lab_team`
+    or `innovation_referent`).
     """
 
     subject: ClassVar[str] = "rpc.booking.book_seat.v1"
@@ -265,6 +270,8 @@ class BookSeat(Request[Booking]):
     agent_id: UUID
     manager_id: UUID | None = None
     """Whom to ask for the approval that the session needs: a contact of the directory. Ignored where none is needed (B7)."""
+    remote: bool = False
+    """To follow a hybrid session from a distance: other seats, and a queue of their own (B9)."""
 
 
 class CancelBooking(Request[Booking]):

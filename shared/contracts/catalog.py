@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field
@@ -82,6 +82,7 @@ class SessionState(Message):
     capacity: int
     """Seats that agents can book."""
     remote_capacity: int | None = None
+    """Places at a distance of a hybrid session, beside the seats in the room; None where nobody books these apart (B9)."""
     quorum: int | None = None
     status: Literal["scheduled", "cancelled"]
     cancellation_reason: str | None = None
@@ -103,6 +104,10 @@ class SessionState(Message):
     @property
     def ends_at(self) -> datetime:
         return self.periods[-1].ends_at
+
+    def followed(self, *, remote: bool) -> Self:
+        """As it is for one agent: whoever has a place at a distance comes nowhere (B9)."""
+        return self.model_copy(update={"delivery_mode": DeliveryMode.REMOTE, "venue": None}) if remote else self
 
 
 class Improvement(Message):
@@ -298,9 +303,7 @@ class ScheduleSession(Request[SessionState]):
 
 
 class RescheduleSession(Request[SessionState]):
-    """Change dates, place or seats; what is left out stays. Refuses `session_unknown`, `session_is_cancelled`, `nothing_changed` and
-    the refusals of `ScheduleSession`.
-    """
+    """Change dates, place or seats; what is left out stays. Refuses as `ScheduleSession`, and `session_is_cancelled`, `nothing_changed`."""
 
     subject: ClassVar[str] = "rpc.catalog.reschedule_session.v1"
     session_id: UUID
@@ -308,6 +311,7 @@ class RescheduleSession(Request[SessionState]):
     venue_id: UUID | None = None
     capacity: Seats | None = None
     reason: Annotated[str, Field(max_length=500)] = ""
+    remote_capacity: Seats | None = None
     expected_version: int | None = None
     """When given and not the present version: refused with `version_conflict`."""
 

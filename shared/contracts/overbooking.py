@@ -33,11 +33,13 @@ class CallForVolunteers(Request[Asked]):
     """Ask all who have a seat whether somebody would give theirs back, by a mail with a link that does it.
 
     Needs the role `operator` or `lab_team`. Refuses `not_allowed`, `session_not_ready`, `session_started`, `session_is_cancelled`,
-    `not_over_capacity`.
+    `not_over_capacity`, `no_remote_places`.
     """
 
     subject: ClassVar[str] = "rpc.booking.call_for_volunteers.v1"
     session_id: UUID
+    remote: bool = False
+    """Of the places at a distance, where those are too few (B9)."""
 
 
 class WithdrawSeats(Request[Withdrawn]):
@@ -52,3 +54,5 @@ class WithdrawSeats(Request[Withdrawn]):
     number: Annotated[int, Field(ge=1, le=10_000)]
     reason: Annotated[str, Field(min_length=3, max_length=500)]
     """In French, for the agents who lose their seat."""
+    remote: bool = False
+    """As in `CallForVolunteers`."""

@@ -50,13 +50,14 @@ IMPURE_STDLIB = {"asyncio", "logging", "os", "pathlib", "random", "secrets", "so
 
 
 def impure_rules(root: Path) -> list[str]:
-    """`domain.py` imports the standard library's pure part, contracts, errors, and rules of its own service."""
+    """`domain.py`, and `refusals.py` beside it, import the standard library's pure part, contracts, errors, and rules of their service."""
     found: list[str] = []
-    for file in files(root, "services/*/*/domain.py"):
+    for file in files(root, "services/*/*/domain.py", "services/*/*/refusals.py"):
         service = file.relative_to(root).parts[1]
         for name in imports_of(file):
             stdlib = name.split(".")[0] in sys.stdlib_module_names - IMPURE_STDLIB
-            ours = name.startswith(("shared.contracts.", "shared.errors")) or re.fullmatch(rf"services\.{service}\.\w+\.domain", name)
+            rules = re.fullmatch(rf"services\.{service}\.\w+\.(domain|refusals)", name)
+            ours = rules or name.startswith(("shared.contracts.", "shared.errors"))
             if not (stdlib or ours):
                 found.append(f"{file.relative_to(root)} imports {name}")
     return found

@@ -182,6 +182,7 @@ def catalog_says(
     needs_approval: bool = False,
     city: str | None = None,
     quorum: int | None = None,
+    remote_capacity: int | None = None,
 ) -> SessionScheduled | SessionRescheduled | SessionCancelled:
     """The event of catalog that this version of a session would come with."""
     start = starts_at or in_days(30)
@@ -200,7 +201,8 @@ def catalog_says(
         title="Le nudge dans les courriers",
         summary="Ce qui aide à répondre à temps.",
         theme="design",
-        delivery_mode=DeliveryMode.IN_PERSON,
+        delivery_mode=DeliveryMode.HYBRID if remote_capacity else DeliveryMode.IN_PERSON,
+        remote_capacity=remote_capacity,
         venue=a_venue(city) if city else None,
         periods=periods,
         capacity=capacity,
@@ -242,6 +244,7 @@ async def given_session(
     private: bool = False,
     needs_approval: bool = False,
     quorum: int | None = None,
+    remote_capacity: int | None = None,
 ) -> UUID:
     session_id = uuid7()
     about: Any = {
@@ -252,6 +255,7 @@ async def given_session(
         "private": private,
         "needs_approval": needs_approval,
         "quorum": quorum,
+        "remote_capacity": remote_capacity,
     }
     await hear(database, catalog_says(session_id, capacity=capacity, **about))
     return session_id
@@ -264,9 +268,9 @@ def agent(agent_id: UUID, key: str | None = None) -> Caller:
     return Caller(str(agent_id), frozenset({"agent"}), idempotency_key=key)
 
 
-def an_order(session_id: UUID, agent_id: UUID | None = None, manager_id: UUID | None = None) -> Order[BookSeat]:
+def an_order(session_id: UUID, agent_id: UUID | None = None, manager_id: UUID | None = None, *, remote: bool = False) -> Order[BookSeat]:
     who = agent_id or uuid4()
-    return Order(BookSeat(session_id=session_id, agent_id=who, manager_id=manager_id), agent(who))
+    return Order(BookSeat(session_id=session_id, agent_id=who, manager_id=manager_id, remote=remote), agent(who))
 
 
 async def book_together(database: Database, orders: Sequence[Order[BookSeat]]) -> Sequence[Booking | Refused]:
@@ -274,9 +278,11 @@ async def book_together(database: Database, orders: Sequence[Order[BookSeat]]) -
         return await handlers.book_seats(orders, tx)
 
 
-async def book(database: Database, session_id: UUID, agent_id: UUID | None = None, manager_id: UUID | None = None) -> Booking:
+async def book(
+    database: Database, session_id: UUID, agent_id: UUID | None = None, manager_id: UUID | None = None, *, remote: bool = False
+) -> Booking:
     """One order in a transaction of its own; a refusal is raised."""
-    (answer,) = await book_together(database, [an_order(session_id, agent_id, manager_id)])
+    (answer,) = await book_together(database, [an_order(session_id, agent_id, manager_id, remote=remote)])
     if isinstance(answer, Refused):
         raise answer
     return answer

@@ -15,7 +15,7 @@ from services.booking.approval.domain import LineManagerRequired
 from services.booking.fairness import handlers as fairness
 from services.booking.names.domain import NamedIsBusy
 from services.booking.seats import handlers
-from services.booking.seats.domain import BookingUnknown, NoSeatToSwap, SessionNotReady
+from services.booking.seats.refusals import BookingUnknown, NoSeatToSwap, SessionNotReady
 from shared.contracts.agenda import LiftFairUse, SwapBooking
 from shared.contracts.booking import AcceptOffer, Booking, BookingState
 from shared.contracts.catalog import ActivityType

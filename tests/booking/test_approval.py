@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.booking.approval.domain import ApprovalAnswered, ApprovalExpired, ApprovalUnknown, LineManagerRequired, NoSeatLeft
 from services.booking.seats import handlers
-from services.booking.seats.domain import BookingUnknown, SessionIsCancelled
+from services.booking.seats.refusals import BookingUnknown, SessionIsCancelled
 from shared.bus import Caller
 from shared.contracts.booking import Booking, BookingState, GetBooking, PendingKind, PendingState
 from shared.contracts.catalog import ActivityType

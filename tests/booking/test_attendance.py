@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from services.booking.attendance import domain, handlers
-from services.booking.seats.domain import BookingUnknown, SessionIsCancelled
+from services.booking.seats.refusals import BookingUnknown, SessionIsCancelled
 from shared.contracts.attendance import DeclareExcuse, EntrustSheet, GetRoomCode, GetSheet, ListOpenSheets, SheetState
 from shared.database import Database
 from shared.errors import NotAllowed

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.booking.certificates import handlers
 from services.booking.certificates.domain import CertificateUnknown
-from services.booking.seats.domain import BookingUnknown
+from services.booking.seats.refusals import BookingUnknown
 from shared.contracts.booking import Booking
 from shared.contracts.certificates import Certificate, CertificateState, CheckCertificate, GetCertificate, ListCertificates
 from shared.database import Database, constraint_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import gather
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -46,9 +47,10 @@ async def given_strikes(booking: Database, agent_id: UUID, *, days_ago: int = 10
     given_at = ASKED - timedelta(days=days_ago)
     for _ in range(halves // 2):
         over = await book(booking, await given_session(booking, starts_at=paris(2027, 4, 8, 9)))
-        about = {"booking_id": over.booking_id, "session_id": over.session_id, "expires_at": given_at + timedelta(days=180)}
+        until = given_at + timedelta(days=180)
+        about: Any = {"booking_id": over.booking_id, "session_id": over.session_id, "given_at": given_at, "expires_at": until}
         async with booking.begin() as tx:
-            await store.give(tx, Strike(**about, reason=StrikeReason.ABSENT, halves=2, given_at=given_at), agent_id)
+            await store.give(tx, Strike(**about, reason=StrikeReason.ABSENT, halves=2), agent_id)
 
 
 async def given_full(booking: Database, *agents: UUID) -> list[Booking]:
@@ -226,4 +228,18 @@ async def test_N3_the_answer_and_the_deadline_at_once_leave_one_of_both(booking:
 
     states = [(await now_of(booking, each)).state for each in (alice, carol)]
     assert states in ([BookingState.CONFIRMED, BookingState.WAITING], [BookingState.CANCELLED_BY_LAB, BookingState.CONFIRMED])
+    await nothing_is_wrong(booking)
+
+
+async def test_B9_of_a_hybrid_session_those_are_asked_whose_mode_is_full(booking: Database) -> None:
+    it_is(BOOKED)
+    session_id = await given_session(booking, starts_at=START, capacity=1, remote_capacity=2)
+    alice, bob = await book(booking, session_id, ALICE), await book(booking, session_id, BOB, remote=True)
+    await given_strikes(booking, ALICE)
+    await given_strikes(booking, BOB)
+
+    await the_day_comes(booking)
+
+    assert question(await now_of(booking, alice)) == ("to_confirm", "open")
+    assert question(await now_of(booking, bob)) is None
     await nothing_is_wrong(booking)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from services.booking.groups.domain import GroupCannotGrow, GroupExists, GroupNotActive, GroupTooLarge, GroupUnknown
-from services.booking.seats.domain import BookingClosed, SessionIsCancelled, SessionNotReady
+from services.booking.seats.refusals import BookingClosed, SessionIsCancelled, SessionNotReady
 from shared.contracts.booking import BookingState
 from shared.contracts.catalog import ActivityType
 from shared.contracts.groups import AcceptGroupOffer, BookGroup, GroupState

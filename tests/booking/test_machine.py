@@ -22,17 +22,8 @@ from services.booking.names import domain as names
 from services.booking.pending.domain import is_open
 from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment
-from services.booking.seats.domain import (
-    AlreadyBooked,
-    BookingClosed,
-    BookingNotOpenYet,
-    Fact,
-    OfferExpired,
-    OfferUnknown,
-    SessionIsCancelled,
-    SessionStarted,
-    is_offered,
-)
+from services.booking.seats.domain import Fact, OfferExpired, OfferUnknown, is_offered
+from services.booking.seats.refusals import AlreadyBooked, BookingClosed, BookingNotOpenYet, SessionIsCancelled, SessionStarted
 from shared.contracts.approval import BookingApprovalRequested
 from shared.contracts.booking import (
     ACTIVE_STATES,

@@ -18,7 +18,7 @@ from services.booking.moves.domain import (
     ReconfirmationUnknown,
     move,
 )
-from services.booking.seats.domain import BookingUnknown
+from services.booking.seats.refusals import BookingUnknown
 from shared.contracts.booking import Booking, BookingState
 from shared.contracts.catalog import ActivityType
 from shared.contracts.moves import ListPeopleToPhone

@@ -14,7 +14,7 @@ from services.booking.groups.domain import GroupHasMoreNames, GroupNotActive, Gr
 from services.booking.groups.store import NAMES_DUE as KIND
 from services.booking.names import handlers as names
 from services.booking.names.domain import NamedElsewhere, TooManyNames
-from services.booking.seats.domain import AlreadyBooked, SessionStarted
+from services.booking.seats.refusals import AlreadyBooked, SessionStarted
 from shared.contracts.booking import Booking, BookingState, PendingState
 from shared.contracts.catalog import ActivityType
 from shared.contracts.groups import GroupBooking, GroupState

@@ -8,14 +8,8 @@ from uuid import uuid4
 import pytest
 
 from services.booking.places.domain import changed
-from services.booking.seats.domain import (
-    BookingNotActive,
-    OfferAnswered,
-    OfferExpired,
-    OfferUnknown,
-    Session,
-    SessionIsCancelled,
-)
+from services.booking.seats.domain import OfferAnswered, OfferExpired, OfferUnknown, Session
+from services.booking.seats.refusals import BookingNotActive, SessionIsCancelled
 from shared.contracts.booking import (
     Booking,
     BookingState,

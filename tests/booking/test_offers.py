@@ -13,7 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from services.booking.seats import store
-from services.booking.seats.domain import BookingNotActive, BookingUnknown, OfferAnswered, OfferExpired
+from services.booking.seats.domain import OfferAnswered, OfferExpired
+from services.booking.seats.refusals import BookingNotActive, BookingUnknown
 from shared.contracts.booking import Booking, BookingState, OfferState
 from shared.contracts.catalog import ActivityType
 from shared.database import Database, constraint_of

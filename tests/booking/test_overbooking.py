@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from services.booking.overbooking import handlers as overbooking
 from services.booking.overbooking.domain import NotOverCapacity
-from services.booking.seats.domain import SessionIsCancelled, SessionNotReady
+from services.booking.seats.refusals import SessionIsCancelled, SessionNotReady
 from shared.bus import Caller
 from shared.contracts.booking import Booking, BookingState
 from shared.contracts.overbooking import Asked, CallForVolunteers, Withdrawn, WithdrawSeats

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from services.booking.availability import handlers as availability
 from services.booking.priority import store as priority
 from services.booking.seats import handlers, store
-from services.booking.seats.domain import BookingNotActive, BookingUnknown, SessionStarted
+from services.booking.seats.refusals import BookingNotActive, BookingUnknown, SessionStarted
 from shared import clock
 from shared.contracts.availability import GetAvailability
 from shared.contracts.booking import BookingState, GetBooking, ListBookings

@@ -16,7 +16,7 @@ from services.booking.quorum import handlers
 from services.booking.quorum.domain import QuorumAlreadyDecided, QuorumUnknown, decision_time
 from services.booking.quorum.planning import QUORUM_DAY
 from services.booking.seats import store
-from services.booking.seats.domain import SessionIsCancelled, SessionNotReady, SessionStarted
+from services.booking.seats.refusals import SessionIsCancelled, SessionNotReady, SessionStarted
 from shared.bus import Caller
 from shared.contracts.booking import Booking, BookingState
 from shared.contracts.catalog import ActivityType

@@ -11,7 +11,7 @@ from asyncpg import CheckViolationError
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from services.booking.seats.domain import AlreadyBooked, BookingNotActive, SessionIsCancelled, SessionNotReady
+from services.booking.seats.refusals import AlreadyBooked, BookingNotActive, SessionIsCancelled, SessionNotReady
 from shared.contracts.booking import Booking, BookingState
 from shared.database import Database, constraint_of
 from shared.errors import Refused

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from services.booking.places.domain import changed, must_be_at, opened
-from services.booking.seats.domain import (
+from services.booking.seats.refusals import (
     AlreadyBooked,
     BookingClosed,
     BookingNotActive,

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from services.booking.framing.domain import FramingNoteConflict, FramingNoteUnknown
 from services.booking.proposals.domain import ProposalExists, ProposalUnknown
 from services.booking.requests.domain import TailoredRequestExists, TailoredRequestUnknown
-from services.booking.seats.domain import BookingClosed, SessionNotReady
+from services.booking.seats.refusals import BookingClosed, SessionNotReady
 from shared.contracts.catalog import PrivateSessionRefused
 from shared.contracts.framing import ExportFramingNote, GetFramingNote, WriteFramingNote
 from shared.contracts.tailored import (

@@ -14,7 +14,7 @@ from services.booking.names.domain import (
     SeatOfNoGroup,
     TransferTooLate,
 )
-from services.booking.seats.domain import BookingNotActive, BookingUnknown
+from services.booking.seats.refusals import BookingNotActive, BookingUnknown
 from shared.contracts.booking import Booking, BookingState
 from shared.contracts.catalog import ActivityType
 from shared.database import Database

@@ -41,6 +41,7 @@ HOMES = {
         "tailored_events",
         "framing",
         "approval",
+        "modes",
         "moves",
         "feedback",
         "quorum",

@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 
 from deploy.agents import Agent, read_agents
 from deploy.child import free_port
-from services.booking.app import approval, availability, fairness, feedback, framing, groups, moves, names, quorum, seats
+from services.booking.app import approval, availability, fairness, feedback, framing, groups, modes, moves, names, quorum, seats
 from services.booking.app import tailored as requests
 from services.booking.attendance import handlers as attendance
 from services.booking.certificates import handlers as certificates
@@ -68,6 +68,7 @@ NEIGHBOURS = {
             availability.requests,
             fairness.requests,
             approval.requests,
+            modes.requests,
             moves.requests,
             quorum.requests,
             feedback.requests,

@@ -66,7 +66,7 @@ async def test_anybody_reads_the_programme(open_house: House, eventually: Eventu
     one = (await reader.get(f"/api/v1/sessions/{session_id}")).json()
 
     assert [each["session_id"] for each in found] == [str(session_id)]
-    assert one["availability"] == {"capacity": 12, "seats_left": 12, "waiting": 0, "words": "12 places restantes"}
+    assert one["availability"] == {"capacity": 12, "seats_left": 12, "waiting": 0, "words": "12 places restantes", "remote": None}
     assert one["venue"]["city"] == "Nîmes"
     assert one["description"] == "Exercices en petits groupes."
 

@@ -11,7 +11,7 @@ from markupsafe import escape
 from pydantic import SecretStr
 
 from deploy.agents import Agent
-from services.booking.seats.domain import BookingNotActive
+from services.booking.seats.refusals import BookingNotActive
 from services.gateway.portal import wording
 from shared import clock
 from shared.contracts.catalog import ActivityType

@@ -95,6 +95,7 @@ DETAILS: dict[MailKind, list[dict[str, Any]]] = {
     MailKind.GROUP_NAMES_DUE: [{"seats_unnamed": unnamed, "names_due_at": MONDAY.isoformat()} for unnamed in (1, 5)],
     MailKind.GROUP_RELEASED: [{"seats_released": released} for released in (1, 5)],
     MailKind.BOOKING_CONFIRMED: [{}, {"of_group": True}],
+    MailKind.MODE_CHANGED: [{"remote": True}, {"remote": False}],
     MailKind.BOOKING_CANCELLED: [{}, {"reason": "votre place a été confiée à une autre personne de votre administration"}],
     MailKind.GROUP_OFFERED: [{"seats_held": 5, "seats_awaited": 12, "deadline": MONDAY.isoformat()}],
     MailKind.GROUP_CLOSED: [{"reason": "intervenante empêchée"}],
@@ -177,6 +178,7 @@ def about_session(kind: MailKind, details: Mapping[str, Any], common: dict[str, 
     booking = ENDED.get(kind, BookingState.CONFIRMED)
     before = Before((FRIDAY, IN_APRIL), LIBRARY) if kind in MOVES else None
     waits = PendingKind.PENDING_APPROVAL if kind in (MailKind.APPROVAL_REQUESTED, *TO_MANAGERS) else None
+    session = session.followed(remote=details.get("remote", False))
     known = Known(booking, session, told=0, before=before, move_reason="la salle est en travaux" if before else "", pending=waits)
     calendar = calendar_part(kind, booking)
     status = "cancelled" if calendar == "CANCEL" else "confirmed"

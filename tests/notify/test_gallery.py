@@ -15,6 +15,7 @@ SECRETS = [each for each in (JOINING.access, JOINING.video_url) if each]
 """What only those read who have a seat."""
 SEATED = {
     MailKind.SEAT_MERGED,
+    MailKind.MODE_CHANGED,
     MailKind.BOOKING_CONFIRMED,
     MailKind.WAITLIST_PROMOTED,
     MailKind.OFFER_ACCEPTED,

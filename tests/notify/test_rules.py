@@ -81,6 +81,7 @@ def test_every_mail_about_a_booking_is_dropped_as_soon_as_it_is_no_longer_true()
         (MailKind.SEAT_TO_CONFIRM, BookingState.CONFIRMED),
         (MailKind.MOVED_URGENT, BookingState.CONFIRMED),
         (MailKind.SEAT_MERGED, BookingState.CONFIRMED),
+        (MailKind.MODE_CHANGED, BookingState.CONFIRMED),
     }
 
 

@@ -27,11 +27,11 @@ IN_PERSON = (DeliveryMode.IN_PERSON, DeliveryMode.HYBRID)  # unknown of sessions
 LOCK = "hashtextextended('agent' || {agent_id}, 0)"
 
 PLACES = """
-    select held.booking_id, held.agent_id, held.session_id, held.state, held.activity_type, held.delivery_mode, held.city,
+    select held.booking_id, held.agent_id, held.session_id, held.state, held.activity_type, held.delivery_mode, held.city, held.remote,
            (select json_agg(json_build_array(lower(span), upper(span))) from unnest(held.spans) as span) as spans
     from (
         select (found.place).booking_id, (found.place).agent_id, (found.place).session_id, (found.place).state,
-               (found.session).activity_type, (found.session).delivery_mode, (found.session).city,
+               (found.session).activity_type, (found.session).delivery_mode, (found.session).city, (found.place).remote,
                coalesce((found.session).spans, tstzmultirange(tstzrange((found.session).starts_at, (found.session).ends_at))) as spans
         from places_of({agents}, {since}) as found
     ) as held
@@ -87,7 +87,7 @@ def _place(said: Mapping[str, Any]) -> Place:
             session_id=UUID(said["session_id"]),
             activity_type=ActivityType(said["activity_type"]),
             spans=tuple((datetime.fromisoformat(start), datetime.fromisoformat(end)) for start, end in said["spans"]),
-            in_person=said["delivery_mode"] in IN_PERSON,
+            in_person=said["delivery_mode"] in IN_PERSON and not said["remote"],
             city=said["city"],
         ),
     )

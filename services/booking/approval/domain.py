@@ -66,7 +66,10 @@ def ask_first(
     if not session.needs_approval or manager_id is None or not isinstance(fact, BookingConfirmed | WaitlistPromoted | SeatOfferAccepted):
         return fact
     return BookingApprovalRequested(
-        **{name: getattr(fact, name) for name in ("version", "booking_id", "session_id", "agent_id", "session_sequence", "decided_at")},
+        **{
+            name: getattr(fact, name)
+            for name in ("version", "booking_id", "session_id", "agent_id", "session_sequence", "decided_at", "remote")
+        },
         state=BookingState.CONFIRMED,
         pending=_question(session, now, is_holiday),
         manager_id=manager_id,

@@ -10,7 +10,8 @@ from services.booking.approval import domain
 from services.booking.places.domain import changed, must_be_at
 from services.booking.seats import store
 from services.booking.seats.deciding import record, serve_queue
-from services.booking.seats.domain import BookingUnknown, Session
+from services.booking.seats.domain import Session
+from services.booking.seats.refusals import BookingUnknown
 from shared import clock
 from shared.bus import Caller
 from shared.contracts.approval import ApproveBooking, RefuseBooking

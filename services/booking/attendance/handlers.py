@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.booking.attendance import domain, queries, store
 from services.booking.attendance.domain import NotExpected, RoomCodeWrong, Sheet, SheetUnknown
 from services.booking.attendance.settling import settle
-from services.booking.seats.domain import BookingUnknown, SessionIsCancelled
+from services.booking.seats.refusals import BookingUnknown, SessionIsCancelled
 from services.booking.strikes import store as strikes
 from shared import clock, outbox
 from shared.bus import Caller

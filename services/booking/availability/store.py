@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.contracts.availability import SessionAvailabilityChanged
+from shared.contracts.availability import RemotePlaces, SessionAvailabilityChanged
 from shared.contracts.quorum import Quorum
 
 # The announcement has a row of its own: it must neither wait for the lock of a busy session nor hold it.
@@ -22,7 +22,7 @@ _ANNOUNCE = text(
     left join session_quorum quorum on quorum.session_id = due.session_id and quorum.state <> 'none'
     where announcement.session_id = due.session_id
     returning announcement.session_id, announcement.version, announcement.session_sequence, session.capacity, session.held, session.waiting,
-              session.private,
+              session.private, remote_capacity, remote_held, remote_waiting, remote_over_capacity,
               quorum.needed, quorum.decides_at, quorum.state as quorum_state
     """
 )
@@ -39,6 +39,11 @@ async def announce(tx: AsyncConnection, most: int) -> list[SessionAvailabilityCh
             held=row.held,
             waiting=row.waiting,
             private=row.private,
+            remote=RemotePlaces(
+                capacity=row.remote_capacity, held=row.remote_held, waiting=row.remote_waiting, over_capacity=row.remote_over_capacity
+            )
+            if row.remote_capacity is not None
+            else None,
             quorum=Quorum(needed=row.needed, decides_at=row.decides_at, state=row.quorum_state) if row.quorum_state else None,
         )
         for row in await tx.execute(_ANNOUNCE, {"most": most})

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.booking.attendance.domain import Sheet
 from services.booking.certificates import domain, store
 from services.booking.certificates.domain import CertificateUnknown
-from services.booking.seats.domain import BookingUnknown
 from services.booking.seats.queries import booking
+from services.booking.seats.refusals import BookingUnknown
 from shared import outbox
 from shared.bus import Caller
 from shared.contracts.attendance import AttendanceCorrected, AttendanceRecorded, HalfDay

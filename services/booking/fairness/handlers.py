@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.booking.fairness import store
-from services.booking.seats.domain import SessionNotReady
+from services.booking.seats.refusals import SessionNotReady
 from shared import clock
 from shared.bus import Caller
 from shared.contracts.agenda import LiftFairUse

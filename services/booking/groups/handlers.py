@@ -17,7 +17,8 @@ from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment
 from services.booking.seats import store as seats_store
 from services.booking.seats.deciding import acts_for, agendas_of, record, serve_queue, settle
-from services.booking.seats.domain import Change, Session, SessionNotReady
+from services.booking.seats.domain import Change, Session
+from services.booking.seats.refusals import SessionNotReady
 from shared import clock, outbox
 from shared.bus import Caller
 from shared.contracts.groups import (

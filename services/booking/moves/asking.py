@@ -29,10 +29,12 @@ async def ask_who_still_comes(
     how = move(agreed, dates)
     if how.asks:
         await store.keep(tx, session.session_id, dates)
+    at_a_distance = move(agreed.anywhere, dates.anywhere)
     if how is Move.NONE or session.status == "cancelled" or now >= session.starts_at:
         return []
     held = [booking for booking in await active_bookings(tx, session) if booking.state is BookingState.CONFIRMED]
-    return [_asked(session, booking, how, now) for booking in held if how.asks or _outlives(booking, session)]
+    hows = [(booking, at_a_distance if booking.remote else how) for booking in held]
+    return [_asked(session, booking, how, now) for booking, how in hows if how.asks or _outlives(booking, session)]
 
 
 def _outlives(booking: Booking, session: Session) -> bool:

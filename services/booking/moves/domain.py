@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -63,6 +63,11 @@ class Dates:
     @classmethod
     def of(cls, periods: tuple[Period, ...], venue: VenueSheet | None) -> Dates:
         return cls(venue and venue.city, tuple((period.starts_at, period.ends_at) for period in periods))
+
+    @property
+    def anywhere(self) -> Dates:
+        """For who follows at a distance (B9)."""
+        return replace(self, city=None)
 
 
 def move(agreed: Dates, now: Dates) -> Move:

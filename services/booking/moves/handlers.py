@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.booking.moves import domain, queries
 from services.booking.places.domain import changed
 from services.booking.seats.deciding import lock_place, record
-from services.booking.seats.domain import SessionNotReady
+from services.booking.seats.refusals import SessionNotReady
 from shared import clock
 from shared.bus import Caller
 from shared.contracts.booking import Booking

@@ -14,7 +14,8 @@ from uuid import UUID
 from services.booking.agenda.domain import Agenda, FairUseLimit, Overlap
 from services.booking.deadlines.domain import IsHoliday, in_french, offer_deadline, working_days_before
 from services.booking.queue.domain import leave, next_of, seats_in_words, state_of
-from services.booking.seats.domain import BookingNotActive, Session
+from services.booking.seats.domain import Session
+from services.booking.seats.refusals import BookingNotActive
 from shared.contracts.booking import Booking, BookingCancelled, BookingConfirmed, BookingState, WaitlistLeft
 from shared.contracts.groups import GroupBooking, GroupBookingConfirmed, GroupBookingResized, GroupEvent, GroupState
 from shared.contracts.names import BookingJoinedGroup, GroupNamesDue, GroupSeatsNamed, GroupSeatsReleased
@@ -177,7 +178,8 @@ def dismiss(session: Session, members: Sequence[Booking], now: datetime) -> Iter
     """The group is cancelled: it was not the members who were late (N1)."""
     reason = f"l'inscription de votre groupe a été annulée par son contact, le {in_french(now)}"
     for member in members:
-        yield BookingCancelled(**session.release(member, now), state=BookingState.CANCELLED_BY_AGENT, reason=reason)
+        places = session.places(remote=member.remote)
+        yield BookingCancelled(**places.release(member, now), state=BookingState.CANCELLED_BY_AGENT, reason=reason)
 
 
 def must_be_of_one_unit(units: Mapping[UUID, str], one: UUID, other: UUID) -> None:
@@ -201,7 +203,9 @@ def _seat(session: Session, group: GroupBooking, newcomer: Newcomer, now: dateti
         newcomer.agenda.must_be_free_for(session.occasion)
     except (FairUseLimit, Overlap) as busy:
         raise NamedIsBusy(f"agent {agent_id}", agent_id=str(agent_id)) from busy
-    left = [session.leave(theirs.booking, "une place de groupe est à votre nom", now)] if theirs else []
+    left = (
+        [session.places(remote=theirs.booking.remote).leave(theirs.booking, "une place de groupe est à votre nom", now)] if theirs else []
+    )
     about: dict[str, Any] = {"version": 1, "booking_id": newcomer.booking_id, "session_id": session.session_id, "agent_id": agent_id}
-    about |= {"session_sequence": session.next_sequence(), "decided_at": now}
+    about |= {"session_sequence": session.next_sequence(), "decided_at": now, "remote": session.remote}
     return left, BookingConfirmed(**about, state=BookingState.CONFIRMED, group_id=group.group_id)

@@ -18,7 +18,8 @@ from services.booking.pending import store as pending
 from services.booking.places.domain import changed, opened
 from services.booking.seats import store as seats_store
 from services.booking.seats.deciding import acts_for, record, serve_queue
-from services.booking.seats.domain import BookingUnknown, Change, Session
+from services.booking.seats.domain import Change, Session
+from services.booking.seats.refusals import BookingUnknown
 from shared import clock, outbox
 from shared.bus import Caller
 from shared.consumers import Consumers, Received

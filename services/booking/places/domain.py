@@ -26,13 +26,14 @@ def opened(fact: Opening, session: Session, agenda: Agenda) -> Booking:
         priority=queued and fact.priority,
         pending=pending_after(None, fact),
         overlaps=() if queued else agenda.at_the_same_hours(session.occasion),
+        remote=fact.remote,
     )
 
 
 def changed(booking: Booking, fact: Change) -> Booking:
     """A place after another fact of its life."""
     over = {"state": fact.state, "version": fact.version, "rank": None, "waiting": None, "offer": offer_after(booking, fact)}
-    over |= {"pending": pending_after(booking.pending, fact), "reason": getattr(fact, "reason", "") or None}
+    over |= {"remote": fact.remote, "pending": pending_after(booking.pending, fact), "reason": getattr(fact, "reason", "") or None}
     return booking.model_copy(update=over)
 
 

@@ -30,11 +30,12 @@ _BROUGHT = """
         where token.used_at is null and token.expires_at > $3
         order by token.token_id for update of token
     )
-    select distinct on (session_id, agent_id) token_id, session_id, agent_id, (
-        select count(*) from booking
+    select distinct on (session_id, agent_id) token_id, session_id, agent_id, first.waiting, first.remote_waiting
+    from brought cross join lateral (
+        select count(*) filter (where not remote) as waiting, count(*) filter (where remote) as remote_waiting from booking
         where booking.session_id = brought.session_id and booking.state = 'waiting' and booking.priority and booking.offer_state is null
-    ) as first_waiting
-    from brought order by session_id, agent_id, expires_at
+    ) as first
+    order by session_id, agent_id, expires_at
 """
 _USE = """
     update priority_token token set used_at = $3, used_by = now.booking_id
@@ -46,7 +47,9 @@ _USE = """
 class Token:
     token_id: UUID
     first_waiting: int
-    """How many wait for that session with a token already."""
+    """How many wait for that session with a token already, in the room."""
+    first_waiting_remote: int
+    """And at a distance (B9)."""
 
 
 async def grant(tx: AsyncConnection, agents: Iterable[UUID], series_id: UUID, session_id: UUID, now: datetime) -> None:
@@ -59,7 +62,7 @@ async def grant(tx: AsyncConnection, agents: Iterable[UUID], series_id: UUID, se
 async def brought(tx: AsyncConnection, asked: Sequence[tuple[UUID, UUID]], now: datetime) -> Mapping[tuple[UUID, UUID], Token]:
     """The tokens that are good for these (session, agent), locked."""
     rows = await fetch(tx, _BROUGHT, [session_id for session_id, _ in asked], [agent_id for _, agent_id in asked], now)
-    return {(row["session_id"], row["agent_id"]): Token(row["token_id"], row["first_waiting"]) for row in rows}
+    return {(row["session_id"], row["agent_id"]): Token(row["token_id"], row["waiting"], row["remote_waiting"]) for row in rows}
 
 
 async def use(tx: AsyncConnection, used: Mapping[UUID, UUID], now: datetime) -> None:

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.booking.quorum import domain, store
 from services.booking.quorum.domain import QuorumOfSession, QuorumUnknown
 from services.booking.quorum.planning import QUORUM_DAY
-from services.booking.seats.domain import SessionNotReady
 from services.booking.seats.queries import availability
+from services.booking.seats.refusals import SessionNotReady
 from services.booking.seats.store import lock_session
 from shared import clock, outbox
 from shared.bus import Caller

@@ -19,7 +19,8 @@ from services.booking.pending import store as pending
 from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment
 from services.booking.seats import store
-from services.booking.seats.domain import BookingUnknown, Change, Fact, Session
+from services.booking.seats.domain import Change, Fact, Session
+from services.booking.seats.refusals import BookingUnknown
 from shared import clock, outbox
 from shared.bus import Caller
 from shared.contracts.approval import BookingApprovalRequested
@@ -63,12 +64,15 @@ async def own_booking(tx: AsyncConnection, booking_id: UUID, agent_id: UUID | No
 
 
 async def serve_queue(tx: AsyncConnection, session: Session, because: str, now: datetime) -> list[Change | GroupEvent]:
-    """Give what is free to the agents and the groups that wait; what was decided before is recorded before (W1, W6)."""
+    """Give what is free to the agents and the groups that wait; what was decided before is recorded before (W1, W6).
+
+    Groups come to the room: no seat at a distance is theirs (B9).
+    """
     free = session.servable(now)
     if not free:
         return []
     heads = await store.heads(tx, session, free)
-    line = queue.in_turn(heads, await groups.waiting_groups(tx, session))
+    line = queue.in_turn(heads, [] if session.remote else await groups.waiting_groups(tx, session))
     moment = Moment(now, is_holiday, because, await agendas_of(tx, heads, now))
     return [*await settle(tx, session, [*queue.share(session, line, moment)], now)]
 
@@ -92,7 +96,8 @@ async def settle(
 
 
 async def record(tx: AsyncConnection, session: Session, facts: Sequence[Fact | GroupEvent], cause: Causing) -> None:
-    """Write the facts, set what ends them, and say them."""
+    """Write the facts, of whichever mode, set what ends them, and say them."""
+    session = session.whole
     facts = [names.dated(session, fact, is_holiday) if isinstance(fact, GroupEvent) else fact for fact in facts]
     places = [fact for fact in facts if not isinstance(fact, GroupEvent)]
     await store.record(tx, {session.session_id: session}, places)

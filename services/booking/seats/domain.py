@@ -1,8 +1,12 @@
-"""The rules of seats and of the queue, for one session under its row lock. Pure: state and clock come in, a fact or a refusal comes out."""
+"""The rules of seats and of the queue, for one session under its row lock. Pure: state and clock come in, a fact or a refusal comes out.
+
+A hybrid session has its places in the room and others at a distance, each with a queue of their own: the same rules hold for both (B9).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -11,6 +15,15 @@ from services.booking.agenda.domain import Agenda, Occasion
 from services.booking.deadlines.domain import IsHoliday, Milestones, in_french, offer_deadline
 from services.booking.offers.domain import OfferAnswered, OfferExpired, OfferUnknown, is_offered
 from services.booking.pending.domain import is_open
+from services.booking.seats.refusals import (
+    AlreadyBooked,
+    BookingClosed,
+    BookingNotActive,
+    BookingNotOpenYet,
+    NoRemotePlaces,
+    SessionIsCancelled,
+    SessionStarted,
+)
 from shared.contracts.approval import BookingApprovalRequested
 from shared.contracts.booking import (
     ACTIVE_STATES,
@@ -29,73 +42,24 @@ from shared.contracts.booking import (
     WaitlistLeft,
     WaitlistPromoted,
 )
-from shared.contracts.catalog import SessionState
+from shared.contracts.catalog import DeliveryMode, SessionState
+from shared.contracts.modes import BookingModeChanged
 from shared.contracts.names import BookingJoinedGroup
 from shared.contracts.overbooking import VolunteerSought
-from shared.errors import Refused
 
 Opening = BookingConfirmed | WaitlistJoined | BookingApprovalRequested
 OfferFact = SeatOfferMade | SeatOfferAccepted | SeatOfferDeclined | SeatOfferExpired
-Change = BookingCancelled | WaitlistLeft | WaitlistPromoted | OfferFact | PendingEvent | VolunteerSought | BookingJoinedGroup
+Given = BookingCancelled | WaitlistLeft | WaitlistPromoted
+Change = Given | OfferFact | PendingEvent | VolunteerSought | BookingJoinedGroup | BookingModeChanged
 Fact = Opening | Change
-
-
-class SessionNotReady(Refused):
-    """Its `session.scheduled` has not arrived: never a 404, which would look final (E1)."""
-
-    code, status, retryable, retry_after = "session_not_ready", 409, True, 1
-    title = "Cette séance n'est pas encore ouverte aux inscriptions : réessayez dans quelques instants."
-
-
-class SessionStarted(Refused):
-    code = "session_started"
-    title = "Cette séance a déjà commencé."
-
-
-class SessionIsCancelled(Refused):
-    code = "session_is_cancelled"
-    title = "Cette séance est annulée."
-
-
-class BookingNotOpenYet(Refused):  # travels with `opens_at` (B6)
-    code = "booking_not_open_yet"
-    title = "Les inscriptions à cette séance ne sont pas encore ouvertes."
-
-
-class BookingClosed(Refused):
-    """Travels with `closes_at` (B6). The queue is served all the same."""
-
-    code = "booking_closed"
-    title = "Les inscriptions à cette séance sont closes."
-
-
-class AlreadyBooked(Refused):  # travels with `booking_id`, the place that the agent has (B3)
-    code = "already_booked"
-    title = "Vous avez déjà une place ou un rang dans la liste d'attente de cette séance."
-
-
-class NoSeatToSwap(Refused):
-    """A rank in a queue may overlap with a seat: it needs no exchange (B5)."""
-
-    code = "no_seat_to_swap"
-    title = "Il n'y a pas de place libre à prendre en échange : vous gardez la vôtre."
-
-
-class BookingUnknown(Refused):
-    """Also the answer to whoever asks for another agent's booking."""
-
-    code, status = "booking_unknown", 404
-    title = "Cette inscription n'existe pas."
-
-
-class BookingNotActive(Refused):
-    code = "booking_not_active"
-    title = "Cette inscription est déjà terminée."
 
 
 @dataclass
 class Session:
-    """A session under its row lock: counters and what the rules need, never whole lists."""
+    """A session under its row lock: counters and what the rules need, never whole lists.
+
+    Of a hybrid session, its places in the room: those at a distance are a session beside it, with the same hours and other seats (B9).
+    """
 
     session_id: UUID
     series_id: UUID | None
@@ -111,6 +75,34 @@ class Session:
     needs_approval: bool = False  # by the line manager (B7)
     first_waiting: int = 0  # of those who wait, how many came with a priority token; read only when somebody brings one (W1)
     passed: int = 0  # free seats that the groups of the queue did not take: whoever comes next may have them (W6)
+    distant: Session | None = field(default=None, repr=False, compare=False)  # its places at a distance, if it has any (B9)
+    room: Session | None = field(default=None, repr=False, compare=False)  # of places at a distance: those in the room
+
+    @property
+    def remote(self) -> bool:
+        return self.room is not None
+
+    @property
+    def whole(self) -> Session:
+        """The one that numbers all decisions, whichever places they are about."""
+        return self.room or self
+
+    def places(self, *, remote: bool) -> Session:
+        """Those of one mode (B9)."""
+        if not remote:
+            return self.whole
+        if (distant := self.whole.distant) is None:
+            raise NoRemotePlaces(f"session {self.session_id}")
+        return distant
+
+    @property
+    def modes(self) -> Sequence[Session]:
+        return [self.whole, self.whole.distant] if self.whole.distant else [self.whole]
+
+    def with_places_at_a_distance(self, capacity: int, held: int, waiting: int) -> None:
+        there = replace(self.occasion, in_person=False)
+        counters = {"capacity": capacity, "held": held, "waiting": waiting, "first_waiting": 0, "passed": 0}
+        self.distant = replace(self, occasion=there, distant=None, room=self, **counters)
 
     @property
     def over_capacity(self) -> int:
@@ -231,8 +223,16 @@ class Session:
         self.capacity = catalog.capacity
         self.needs_approval = catalog.needs_approval
         self.passed = min(self.passed, max(0, self.capacity - self.held))
+        self._follow_at_a_distance(catalog)
         self.next_sequence()
         return True
+
+    def _follow_at_a_distance(self, catalog: SessionState) -> None:
+        """Who follows a session that is no more hybrid keeps their place: nobody is removed (B8, B9)."""
+        remote = catalog.remote_capacity or 0 if catalog.delivery_mode is DeliveryMode.HYBRID else 0
+        if remote or self.distant:
+            held, waiting = (self.distant.held, self.distant.waiting) if self.distant else (0, 0)
+            self.with_places_at_a_distance(remote, held, waiting)
 
     def close(
         self, booking: Booking, reason: str, now: datetime, priority_until: datetime | None = None
@@ -293,8 +293,8 @@ class Session:
         return {"rank": 0 if self.passed or (not self.waiting and held < self.capacity) else self.waiting + 1}
 
     def next_sequence(self) -> int:
-        self.sequence += 1
-        return self.sequence
+        self.whole.sequence += 1
+        return self.whole.sequence
 
     def next_of(self, booking: Booking, now: datetime) -> dict[str, Any]:
         """What every later fact of a place says."""
@@ -305,6 +305,7 @@ class Session:
             "agent_id": booking.agent_id,
             "session_sequence": self.next_sequence(),
             "decided_at": now,
+            "remote": booking.remote,
         }
 
     def _must_be_new_to(self, agent_id: UUID, agenda: Agenda) -> None:
@@ -317,7 +318,7 @@ class Session:
 
     def _first_of(self, booking_id: UUID, agent_id: UUID, now: datetime) -> dict[str, Any]:
         about: dict[str, Any] = {"version": 1, "booking_id": booking_id, "session_id": self.session_id, "agent_id": agent_id}
-        return about | {"session_sequence": self.next_sequence(), "decided_at": now}
+        return about | {"session_sequence": self.next_sequence(), "decided_at": now, "remote": self.remote}
 
     def _free(
         self, booking: Booking, state: BookingState, now: datetime, reason: str = "", until: datetime | None = None

@@ -37,7 +37,8 @@ from services.booking.seats.deciding import (
     set_timers,
     settle,
 )
-from services.booking.seats.domain import BookingUnknown, Change, Fact, NoSeatToSwap, Opening, Session, SessionNotReady, give_back
+from services.booking.seats.domain import Change, Fact, Opening, Session, give_back
+from services.booking.seats.refusals import BookingUnknown, NoSeatToSwap, SessionNotReady
 from services.booking.strikes.planning import plan_confirmations
 from shared import clock, outbox
 from shared.bus import Caller
@@ -88,6 +89,7 @@ async def book_seats(orders: Sequence[Order[BookSeat]], tx: AsyncConnection) -> 
                 raise NotAllowed(f"{order.caller.actor} books for {agent_id}")
             if (session := sessions.get(session_id)) is None:
                 raise SessionNotReady(f"session {session_id}")
+            session = session.places(remote=order.request.remote)
             agenda, token = agendas[agent_id], tokens.of(session_id, agent_id)
             must_name_a_manager(session, order.request.manager_id)
             fact = session.book(outbox.uuid7(), agent_id, agenda, now, token=token is not None)
@@ -119,7 +121,8 @@ async def swap_booking(request: SwapBooking, caller: Caller, tx: AsyncConnection
     sessions, agenda, old = await lock_agent(tx, request.booking_id, caller, request.session_id)
     if (session := sessions.get(request.session_id)) is None:
         raise SessionNotReady(f"session {request.session_id}")
-    given, left, now = sessions[old.session_id], agenda.without(old.booking_id), clock.now()
+    session, given = session.places(remote=request.remote), sessions[old.session_id].places(remote=old.remote)
+    left, now = agenda.without(old.booking_id), clock.now()
     must_name_a_manager(session, manager_id := request.manager_id or old.manager_id)
 
     back = give_back(given, old, now)
@@ -160,11 +163,11 @@ async def accept_offer(request: AcceptOffer, caller: Caller, tx: AsyncConnection
     now = clock.now()
     if request.instead_of is not None:
         old = await own_booking(tx, request.instead_of, booking.agent_id)
-        given, agenda = sessions[old.session_id], agenda.without(old.booking_id)
+        given, agenda = sessions[old.session_id].places(remote=old.remote), agenda.without(old.booking_id)
         back = give_back(given, old, now)
         await record(tx, given, [back, *await serve_queue(tx, given, "place libérée", now)], caller)
 
-    session = sessions[booking.session_id]
+    session = sessions[booking.session_id].places(remote=booking.remote)
     (fact,) = await settle(tx, session, [session.accept(booking, agenda, now)], now)
 
     await record(tx, session, [fact], caller)
@@ -250,14 +253,16 @@ async def follow_session(received: Received[SessionScheduled | SessionReschedule
         await record(tx, session, [*asked, *facts], received)
         if session.starts_at != began:
             await record(tx, session, await ask_for_names_again(tx, session, now), received)
-        facts = await serve_queue(tx, session, "place libérée" if facts else "place ajoutée", now)
+        because = "place libérée" if facts else "place ajoutée"
+        facts = [fact for places in session.modes for fact in await serve_queue(tx, places, because, now)]
     await record(tx, session, facts, received)
 
 
 async def _close(tx: AsyncConnection, session: Session, catalog: SessionState, now: datetime) -> list[Change | GroupEvent]:
     reason = f"séance annulée : {catalog.cancellation_reason}" if catalog.cancellation_reason else "séance annulée"
     until = now + priority.LASTS
-    facts = [session.close(booking, reason, now, until) for booking in await store.active_bookings(tx, session)]
+    active = await store.active_bookings(tx, session)
+    facts = [session.places(remote=booking.remote).close(booking, reason, now, until) for booking in active]
     closed = [end(session, group, GroupState.CLOSED, now, reason, until) for group in await groups.active_groups(tx, session)]
     holders = [*(fact.agent_id for fact in facts), *(fact.contact_agent_id for fact in closed)]
     await priority.grant(tx, holders, store.series_of(catalog), session.session_id, now)
@@ -266,7 +271,7 @@ async def _close(tx: AsyncConnection, session: Session, catalog: SessionState, n
 
 async def _bring_offers_forward(tx: AsyncConnection, session: Session, now: datetime) -> list[Change | GroupEvent]:
     offered, moment = await store.offered_bookings(tx, session), Moment(now, is_holiday)
-    facts = [session.bring_forward(booking, booking.offer, now) for booking in offered if booking.offer]
+    facts = [session.places(remote=booking.remote).bring_forward(booking, booking.offer, now) for booking in offered if booking.offer]
     kept = [queue.bring_forward(session, group, moment) for group in await groups.waiting_groups(tx, session)]
     return [fact for fact in (*facts, *kept) if fact is not None]
 
@@ -306,7 +311,10 @@ class _Tokens:
         self._brought = brought
         self.used: dict[UUID, UUID] = {}
         for (session_id, _), token in brought.items():
-            sessions[session_id].first_waiting = token.first_waiting
+            session = sessions[session_id]
+            session.first_waiting = token.first_waiting
+            if session.distant is not None:
+                session.distant.first_waiting = token.first_waiting_remote
 
     def of(self, session_id: UUID, agent_id: UUID) -> Token | None:
         token = self._brought.get((session_id, agent_id))

@@ -19,21 +19,25 @@ from shared.contracts.booking import Booking, BookingState, OfferState, Pending,
 _BOOKING = """
     select place.booking_id, place.session_id, agent_id, state, place.session_sequence, version, booked_at, reason, priority,
            offer_state, offer_deadline, offered_at, pending_kind, pending_state, pending_since, pending_until, pending_silence_keeps,
-           manager_id, booked_by,
+           manager_id, booked_by, remote,
            case when state = 'waiting' and offer_state is null then (
                select count(*) from booking ahead
-               where ahead.session_id = place.session_id and ahead.state = 'waiting' and ahead.offer_state is null
+               where ahead.session_id = place.session_id and ahead.remote = place.remote
+                 and ahead.state = 'waiting' and ahead.offer_state is null
                  and ahead.session_sequence <= place.session_sequence and ahead.priority >= place.priority
            ) + (
                select count(*) from booking ahead
-               where ahead.session_id = place.session_id and ahead.state = 'waiting' and ahead.offer_state is null
+               where ahead.session_id = place.session_id and ahead.remote = place.remote
+                 and ahead.state = 'waiting' and ahead.offer_state is null
                  and ahead.priority and not place.priority and ahead.session_sequence > place.session_sequence
            ) + (
                select count(*) from group_booking ahead
                where ahead.session_id = place.session_id and ahead.seats_awaited > 0
-                 and ahead.session_sequence < place.session_sequence and not place.priority
+                 and ahead.session_sequence < place.session_sequence and not place.priority and not place.remote
            ) end as rank,
-           case when state = 'waiting' and offer_state is null then session.waiting end as waiting,
+           case when state = 'waiting' and offer_state is null then
+               case when remote then session.remote_waiting else session.waiting end
+           end as waiting,
            (select outcome from attendance where attendance.booking_id = place.booking_id) as attendance
     from booking place join session using (session_id)
 """
@@ -42,7 +46,10 @@ _OF_AGENT = text(f"{_BOOKING} where agent_id = :agent_id order by booked_at desc
 
 _AVAILABILITY = text(
     """
-    select session_id, capacity, held, waiting, over_capacity, opens_at, coalesce(closes_at, starts_at) as closes_at
+    select session_id, capacity, held, waiting, over_capacity, opens_at, coalesce(closes_at, starts_at) as closes_at,
+           case when remote_capacity is not null then json_build_object(
+               'capacity', remote_capacity, 'held', remote_held, 'waiting', remote_waiting, 'over_capacity', remote_over_capacity
+           ) end as remote
     from unnest(cast(:session_ids as uuid[])) with ordinality as asked(session_id, place) join session using (session_id)
     order by place
     """
@@ -50,12 +57,13 @@ _AVAILABILITY = text(
 
 # One statement, hence one snapshot: what it finds is wrong, not merely under way.
 #
-# A place is an agent's booking or a group. A group has seats given when it has some without a name or some are kept for it; one that was
-# bypassed let others go first (W6). A seat of a group that has a name came when the group did (G2).
+# The modes of a session are judged each for itself (B9), but for agents, who have one place in all (B3). A place is an agent's booking or a
+# group. A group has seats given when it has some without a name or some are kept for it; one that was bypassed let others go first (W6).
+# A seat of a group that has a name came when the group did (G2).
 _AUDIT = text(
     """
     with place as (
-        select booking.session_id, agent_id, least(booking.session_sequence, of_group.session_sequence) as session_sequence,
+        select booking.session_id, booking.remote, agent_id, least(booking.session_sequence, of_group.session_sequence) as session_sequence,
                case when of_group.group_id is null then booking.given_sequence
                     else coalesce(of_group.given_sequence, of_group.session_sequence) end as given_sequence,
                priority, booking.state = 'waiting' and offer_state is null as waits,
@@ -70,7 +78,7 @@ _AUDIT = text(
                false as no_names_timer
         from booking left join group_booking of_group using (group_id) where booking.state in ('confirmed', 'waiting')
         union all
-        select session_id, group_id, session_sequence, given_sequence, false, seats_awaited > 0 and bypassed_sequence is null,
+        select session_id, false, group_id, session_sequence, given_sequence, false, seats_awaited > 0 and bypassed_sequence is null,
                seats_unnamed + seats_held > 0, seats_unnamed + seats_held, offer_deadline, seats_held > 0 and not exists (
                    select from timer
                    where timer.key = 'group/' || group_id || case when offer_deadline is null then '/holds' else '/offer' end),
@@ -79,9 +87,9 @@ _AUDIT = text(
         from group_booking where state in ('waiting', 'partly_confirmed', 'confirmed')
     ), counted as (
         select session_id,
+               remote,
                sum(seats) as seats,
                count(*) as places,
-               count(distinct agent_id) as agents,
                coalesce(max(session_sequence), 0) as last_place,
                max(session_sequence) filter (where given and not priority) as last_seated,
                max(coalesce(given_sequence, session_sequence)) filter (where given and not priority) as last_given,
@@ -94,25 +102,39 @@ _AUDIT = text(
                bool_or(no_pending_timer) as no_pending_timer,
                bool_or(stray) as stray,
                bool_or(no_names_timer) as no_names_timer
-        from place where cast(:session_ids as uuid[]) is null or session_id = any(cast(:session_ids as uuid[])) group by session_id
+        from place where cast(:session_ids as uuid[]) is null or session_id = any(cast(:session_ids as uuid[])) group by session_id, remote
+    ), doubled as (
+        select session_id from place
+        where cast(:session_ids as uuid[]) is null or session_id = any(cast(:session_ids as uuid[]))
+        group by session_id having count(*) <> count(distinct agent_id)
+    ), mode as (
+        select session_id, status, starts_at, offers_until, sequence, false as remote, capacity, held, waiting, passed, over_capacity
+        from session
+        union all
+        select session_id, status, starts_at, offers_until, sequence, true, coalesce(remote_capacity, 0), remote_held, remote_waiting, 0,
+               remote_over_capacity
+        from session
     )
-    select session.session_id, found.code
-    from session
-    left join counted using (session_id)
+    select distinct mode.session_id, found.code
+    from mode
+    left join counted using (session_id, remote)
+    left join doubled using (session_id)
     cross join lateral (
-        select (select count(*) from booking where booking.session_id = session.session_id and state = 'waiting' and offer_state is null)
-             + (select count(*) from group_booking one where one.session_id = session.session_id and seats_awaited > 0) as entries
+        select (select count(*) from booking
+                where booking.session_id = mode.session_id and booking.remote = mode.remote and state = 'waiting' and offer_state is null)
+             + (select count(*) from group_booking one
+                where one.session_id = mode.session_id and not mode.remote and seats_awaited > 0) as entries
     ) as queue
     cross join lateral (values
         ('held_is_not_the_number_of_seats_given', held <> coalesce(seats, 0)),
-        ('waiting_is_not_the_length_of_the_queue', session.waiting <> entries),
+        ('waiting_is_not_the_length_of_the_queue', waiting <> entries),
         ('more_seats_given_than_there_are', seats > capacity + over_capacity),
-        ('two_places_of_one_agent', agents <> places),
+        ('two_places_of_one_agent', doubled.session_id is not null),
         ('a_place_from_the_future', last_place > sequence),
         ('seated_before_one_who_waited_longer', last_seated > waits_longest or last_first_seated > first_waits_longest),
         ('seated_before_one_with_a_priority_token', last_given > first_waits_longest),
         ('a_free_seat_and_a_queue',
-         status = 'scheduled' and coalesce(offers_until, starts_at) > :now and held + passed < capacity and session.waiting > 0),
+         status = 'scheduled' and coalesce(offers_until, starts_at) > :now and held + passed < capacity and waiting > 0),
         ('an_offer_that_nothing_ends', no_timer),
         ('a_question_that_nothing_ends', no_pending_timer),
         ('a_seat_of_a_group_that_is_over', stray),
@@ -120,10 +142,10 @@ _AUDIT = text(
         ('a_question_after_the_start', last_answer > starts_at),
         ('an_offer_past_the_cut_off', last_deadline > coalesce(offers_until, starts_at)),
         ('seats_passed_on_by_nobody', passed > 0 and not exists (
-            select from group_booking one where one.session_id = session.session_id and seats_awaited > 0)),
+            select from group_booking one where one.session_id = mode.session_id and seats_awaited > 0)),
         ('a_place_in_a_cancelled_session', status = 'cancelled' and places > 0)
     ) as found(code, wrong)
-    where found.wrong and (cast(:session_ids as uuid[]) is null or session_id = any(cast(:session_ids as uuid[])))
+    where found.wrong and (cast(:session_ids as uuid[]) is null or mode.session_id = any(cast(:session_ids as uuid[])))
     """
 )
 
@@ -188,4 +210,5 @@ def booking_of(row: Row[Any]) -> Booking:
         pending=pending,
         manager_id=row.manager_id,
         booked_by=row.booked_by,
+        remote=row.remote,
     )

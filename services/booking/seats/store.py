@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.booking.agenda import store as agenda
 from services.booking.agenda.domain import Agenda, Occasion
 from services.booking.deadlines.domain import Milestones
+from services.booking.modes import store as modes
 from services.booking.offers.domain import offer_state_after
 from services.booking.pending import store as pending
 from services.booking.seats.domain import Fact, Session
@@ -35,11 +36,11 @@ _SESSION = """
     session_id, series_id, activity_type, delivery_mode, city, coalesce(spans, tstzmultirange(tstzrange(starts_at, ends_at))) as spans,
     starts_at, opens_at, coalesce(closes_at, starts_at) as closes_at, cancellation_cutoff, promotions_until,
     coalesce(offers_until, starts_at) as offers_until, status, capacity, held, waiting, passed, sequence, catalog_version,
-    needs_approval
+    needs_approval, remote_capacity, remote_held, remote_waiting
 """
 BOOKING = """
     booking_id, session_id, agent_id, state, session_sequence, version, booked_at, reason, priority, manager_id, booked_by,
-    offer_state, offer_deadline, offered_at, pending_kind, pending_state, pending_since, pending_until, pending_silence_keeps
+    offer_state, offer_deadline, offered_at, pending_kind, pending_state, pending_since, pending_until, pending_silence_keeps, remote
 """
 
 # Agents before sessions, sessions before the agendas that are read: each part of the statement asks for the result of the one before, so
@@ -72,17 +73,19 @@ _ONE_BOOKING = text(f"select {BOOKING} from booking where booking_id = :booking_
 _HEADS = text(
     f"""
     select {BOOKING} from (
-        (select {BOOKING} from booking where session_id = :session_id and state = 'waiting' and priority and offer_state is null
+        (select {BOOKING} from booking
+         where session_id = :session_id and remote = :remote and state = 'waiting' and priority and offer_state is null
          order by session_sequence limit :number)
         union all
-        (select {BOOKING} from booking where session_id = :session_id and state = 'waiting' and not priority and offer_state is null
+        (select {BOOKING} from booking
+         where session_id = :session_id and remote = :remote and state = 'waiting' and not priority and offer_state is null
          order by session_sequence limit :number)
     ) as first order by priority desc, session_sequence limit :number
     """
 )
 _SEATED = text(
     f"""
-    select {BOOKING} from booking where session_id = :session_id and state = 'confirmed'
+    select {BOOKING} from booking where session_id = :session_id and remote = :remote and state = 'confirmed'
     order by coalesce(given_sequence, session_sequence) desc
     """
 )
@@ -98,8 +101,11 @@ _RECORD = """
     with counted as (
         update session
         set held = now.held, waiting = now.waiting, passed = now.passed, sequence = now.sequence,
-            over_capacity = least(over_capacity, greatest(now.held - capacity, 0))
-        from unnest($1::uuid[], $2::int[], $3::int[], $13::int[], $4::bigint[]) as now(session_id, held, waiting, passed, sequence)
+            over_capacity = least(over_capacity, greatest(now.held - capacity, 0)),
+            remote_held = now.remote_held, remote_waiting = now.remote_waiting,
+            remote_over_capacity = least(remote_over_capacity, greatest(now.remote_held - remote_capacity, 0))
+        from unnest($1::uuid[], $2::int[], $3::int[], $13::int[], $4::bigint[], $14::int[], $15::int[])
+             as now(session_id, held, waiting, passed, sequence, remote_held, remote_waiting)
         where session.session_id = now.session_id
     )
     insert into booking as place (booking_id, session_id, agent_id, state, session_sequence, version, booked_at, decided_at, reason)
@@ -153,6 +159,7 @@ _TAKE_OVER = text(
         closes_at = :closes_at, cancellation_cutoff = :cancellation_cutoff, promotions_until = :promotions_until,
         offers_until = :offers_until, status = :status, capacity = :capacity,
         private = :private, passed = :passed, over_capacity = greatest(held - :capacity, 0), sequence = :sequence,
+        remote_capacity = :remote_capacity, remote_over_capacity = greatest(remote_held - coalesce(:remote_capacity, 0), 0),
         catalog_version = :catalog_version, needs_approval = :needs_approval
     where session_id = :session_id
     """
@@ -189,16 +196,17 @@ async def lock_session(tx: AsyncConnection, session_id: UUID) -> Session | None:
 
 
 async def lock_session_of(tx: AsyncConnection, booking_id: UUID) -> tuple[Session, Booking] | None:
-    """Lock a booking's session, then read the booking: in this order, as the batches do."""
+    """Lock a booking's session, then read the booking: in this order, as the batches do. Answers the places of its mode (B9)."""
     locked = (await tx.execute(_LOCK_OF_BOOKING, {"booking_id": booking_id})).mappings().one_or_none()
     if locked is None:
         return None
-    return _session(locked), booking_of((await tx.execute(_ONE_BOOKING, {"booking_id": booking_id})).one())
+    booking = booking_of((await tx.execute(_ONE_BOOKING, {"booking_id": booking_id})).one())
+    return _session(locked).places(remote=booking.remote), booking
 
 
 async def heads(tx: AsyncConnection, session: Session, number: int) -> list[Booking]:
-    """The first of the queue (W1)."""
-    rows = await tx.execute(_HEADS, {"session_id": session.session_id, "number": number})
+    """The first of the queue of this mode (W1, B9)."""
+    rows = await tx.execute(_HEADS, {"session_id": session.session_id, "remote": session.remote, "number": number})
     return [booking_of(row) for row in rows]
 
 
@@ -208,7 +216,7 @@ async def active_bookings(tx: AsyncConnection, session: Session) -> list[Booking
 
 async def seated_newest_first(tx: AsyncConnection, session: Session) -> list[Booking]:
     """By the decision that gave the seat, not by the one that queued for it."""
-    return [booking_of(row) for row in await tx.execute(_SEATED, {"session_id": session.session_id})]
+    return [booking_of(row) for row in await tx.execute(_SEATED, {"session_id": session.session_id, "remote": session.remote})]
 
 
 async def offered_bookings(tx: AsyncConnection, session: Session) -> list[Booking]:
@@ -218,7 +226,8 @@ async def offered_bookings(tx: AsyncConnection, session: Session) -> list[Bookin
 async def record(tx: AsyncConnection, locked: Mapping[UUID, Session], facts: Sequence[Fact]) -> None:
     """Write the places that the facts made or changed, and the counters of their sessions: one statement, whatever their number.
 
-    What concerns the queue alone is written beside, and only where it is: bookings of free seats know nothing of it.
+    `locked`: whole, by their id. What concerns the queue alone, or places at a distance, is written beside, and only where it is: bookings
+    of free seats know nothing of it.
     """
     if not facts:
         return
@@ -240,7 +249,10 @@ async def record(tx: AsyncConnection, locked: Mapping[UUID, Session], facts: Seq
         [fact.decided_at for fact in facts],
         [getattr(fact, "reason", "") for fact in facts],
         [session.passed for session in changed],
+        [session.distant.held if session.distant else 0 for session in changed],
+        [session.distant.waiting if session.distant else 0 for session in changed],
     )
+    await modes.record(tx, facts)
     await _record_gifts(tx, facts)
     await pending.record(tx, facts)
 
@@ -278,6 +290,7 @@ async def take_over(tx: AsyncConnection, session: Session, catalog: SessionState
     """Write what `Session.follow` accepted."""
     values = _of_catalog(catalog, session.milestones)
     values |= {"sequence": session.sequence, "catalog_version": session.catalog_version, "passed": session.passed}
+    values |= {"remote_capacity": session.distant and session.distant.capacity}
     await tx.execute(_TAKE_OVER, values | {"private": catalog.private})
 
 
@@ -303,7 +316,7 @@ def series_of(catalog: SessionState) -> UUID:
 
 
 def _session(row: Mapping[Any, Any] | asyncpg.Record) -> Session:
-    return Session(
+    session = Session(
         session_id=row["session_id"],
         series_id=row["series_id"],
         occasion=Occasion(
@@ -330,3 +343,6 @@ def _session(row: Mapping[Any, Any] | asyncpg.Record) -> Session:
         catalog_version=row["catalog_version"],
         needs_approval=row["needs_approval"],
     )
+    if row["remote_capacity"] is not None:
+        session.with_places_at_a_distance(row["remote_capacity"], row["remote_held"], row["remote_waiting"])
+    return session

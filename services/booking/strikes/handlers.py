@@ -69,9 +69,11 @@ async def expire(timer: Timer, tx: AsyncConnection) -> None:
 async def ask_who_has_strikes(timer: Timer, tx: AsyncConnection) -> None:
     """Under the session's lock: whether it is full by now is decided with what they are asked, and who books later is not asked."""
     session, now = await lock_session(tx, UUID(timer.payload["session_id"])), clock.now()
-    if session is None or session.status == "cancelled" or now >= session.starts_at or not domain.is_full_risk(session):
+    if session is None or session.status == "cancelled" or now >= session.starts_at:
         return
-    seated = [booking for booking in await active_bookings(tx, session) if booking.state is BookingState.CONFIRMED]
+    full = {places.remote for places in session.modes if domain.is_full_risk(places)}
+    active = await active_bookings(tx, session) if full else []
+    seated = [booking for booking in active if booking.state is BookingState.CONFIRMED and booking.remote in full]
     strikes = await store.counting_of_all(tx, [booking.agent_id for booking in seated], now)
     named = [booking for booking in seated if domain.must_confirm(strikes[booking.agent_id], now)]
     asked = [domain.ask_to_confirm(session, booking, now, is_holiday) for booking in named]

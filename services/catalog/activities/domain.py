@@ -219,6 +219,7 @@ def reschedule(
         "periods": derive(request.periods) if request.periods else before.periods,
         "venue": venue.sheet if venue else None,
         "capacity": request.capacity or before.capacity,
+        "remote_capacity": request.remote_capacity or before.remote_capacity,
     }
     if before.model_copy(update=changes) == before:
         raise NothingChanged(f"session {before.session_id} is so already")
@@ -285,8 +286,9 @@ def to_local(instant: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _check_seats(session: SessionState) -> None:
-    if session.quorum is not None and session.quorum > session.capacity:
-        raise QuorumTooHigh(f"quorum {session.quorum}, capacity {session.capacity}")
+    seats = session.capacity + (session.remote_capacity or 0)
+    if session.quorum is not None and session.quorum > seats:
+        raise QuorumTooHigh(f"quorum {session.quorum}, capacity {seats}")
     if session.remote_capacity is not None and session.delivery_mode is not DeliveryMode.HYBRID:
         raise RemoteCapacityUnexpected(f"the activity is {session.delivery_mode}")
 

@@ -153,7 +153,9 @@ _LOCK_SESSION = text("select 1 from session where session_id = :session_id for u
 
 _CHANGE_SESSION = text(
     """
-    update session set venue_id = :venue_id, capacity = :capacity, status = :status, cancellation_reason = :reason, version = :version
+    update session
+    set venue_id = :venue_id, capacity = :capacity, remote_capacity = :remote_capacity, status = :status, cancellation_reason = :reason,
+        version = :version
     where session_id = :session_id
     """
 )
@@ -197,6 +199,7 @@ async def change_session(tx: AsyncConnection, before: SessionState, after: Sessi
         "session_id": after.session_id,
         "venue_id": after.venue.venue_id if after.venue else None,
         "capacity": after.capacity,
+        "remote_capacity": after.remote_capacity,
         "status": after.status,
         "reason": after.cancellation_reason,
         "version": after.version,

@@ -10,13 +10,14 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.api.models import Acceptance, BookingItem, Bookings, BookingWish, Exchange, NoMembers
+from services.gateway.api.models import Acceptance, BookingItem, Bookings, BookingWish, Exchange, ModeWish, NoMembers
 from services.gateway.api.openapi import refusals
 from services.gateway.desk import desk_of
 from services.gateway.programme.seats import Wish, ask_for_exchange, ask_for_seat
 from services.gateway.web.etags import expected_version, tagged, version_tag
 from shared.contracts.agenda import SwapBooking
 from shared.contracts.booking import AcceptOffer, CancelBooking, DeclineOffer, GetBooking, ListBookings
+from shared.contracts.modes import ChangeMode
 from shared.contracts.moves import ConfirmBooking
 from shared.errors import InvalidRequest, Refused
 from shared.outbox import uuid7
@@ -31,12 +32,12 @@ async def book(request: Request) -> Response:
     desk = desk_of(request)
     principal = await desk.door.signed_in(request)
     session_id = read_id(request.path_params["session_id"])
-    wish = None
+    wish = Wish()
     if body := await request.body():
         try:
             wish = Wish(**BookingWish.model_validate_json(body).model_dump())
         except ValidationError as error:
-            raise InvalidRequest("a booking takes `line_manager_email` and `agent_email`, or nothing") from error
+            raise InvalidRequest("a booking takes `line_manager_email`, `agent_email` and `remote`, or nothing") from error
     try:
         booking = await ask_for_seat(desk, session_id, principal, principal.caller(key_of(request)), wish)
     except Refused as refusal:
@@ -121,7 +122,7 @@ OFFER_CODES = (
     responses=refusals(
         "not_signed_in", "token_invalid", "booking_unknown", "booking_not_active", "session_not_ready", "session_started",
         "session_is_cancelled", "booking_not_open_yet", "booking_closed", "already_booked", "overlap", "fair_use_limit", "no_seat_to_swap",
-        "line_manager_required", "contact_invalid", "contact_is_oneself", "idempotency_key_in_use", "contended",
+        "line_manager_required", "no_remote_places", "contact_invalid", "contact_is_oneself", "idempotency_key_in_use", "contended",
     ),
 )  # fmt: skip
 async def swap_booking(
@@ -133,7 +134,7 @@ async def swap_booking(
     """Give this seat back and take a free one in another session: both or nothing."""
     desk = desk_of(request)
     principal = await desk.door.signed_in(request)
-    order = SwapBooking(booking_id=booking_id, session_id=wish.session_id)
+    order = SwapBooking(booking_id=booking_id, session_id=wish.session_id, remote=wish.remote)
     booking = await ask_for_exchange(desk, order, principal, principal.caller(key_of(request)), wish.line_manager_email)
     headers = {"Location": f"{PREFIX}/bookings/{booking.booking_id}", "ETag": version_tag(booking), "Cache-Control": "no-store"}
     return Response(booking.model_dump_json(), 201, headers, "application/json")
@@ -168,7 +169,7 @@ async def decline_offer(
     return await _answer(request, DeclineOffer(booking_id=booking_id))
 
 
-async def _answer(request: Request, order: AcceptOffer | DeclineOffer | ConfirmBooking) -> Response:
+async def _answer(request: Request, order: AcceptOffer | DeclineOffer | ConfirmBooking | ChangeMode) -> Response:
     desk = desk_of(request)
     principal = await desk.door.signed_in(request)
     booking = await desk.bus.ask(order, principal.caller(key_of(request)))
@@ -191,3 +192,29 @@ async def confirm_booking(
 ) -> Response:
     """Come all the same to a session that was moved, before the `deadline` of `pending`. Who does not come cancels."""
     return await _answer(request, ConfirmBooking(booking_id=booking_id))
+
+
+@router.post(
+    "/bookings/{booking_id}/mode",
+    response_model=BookingItem,
+    responses=refusals(
+        "not_signed_in", "token_invalid", "booking_unknown", "booking_not_active", "no_remote_places", "no_seat_to_swap", "answer_awaited",
+        "overlap", "booking_not_open_yet", "booking_closed", "session_started", "session_is_cancelled", "version_conflict",
+        "idempotency_key_in_use", "contended",
+    ),
+)  # fmt: skip
+async def change_mode(
+    request: Request,
+    booking_id: UUID,
+    wish: ModeWish,
+    _idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=LONGEST_KEY)] = None,
+    _if_match: Annotated[
+        str | None,
+        Header(alias="If-Match", description="ETag of the booking: refuse if it has changed since.", json_schema_extra={"example": '"1"'}),
+    ] = None,
+) -> Response:
+    """Follow a hybrid session from a distance instead of in the room, or the other way round, where a seat of that mode is free.
+
+    The place that is left goes to the queue of its mode at once. Asking for the mode that one has changes nothing.
+    """
+    return await _answer(request, ChangeMode(booking_id=booking_id, remote=wish.remote, expected_version=expected_version(request)))

@@ -81,6 +81,14 @@ _BOOKING: dict[str, Any] = {
 }
 
 
+class RemoteSeats(BaseModel):
+    """Places at a distance, with a queue of their own."""
+
+    capacity: int
+    seats_left: int
+    waiting: int
+
+
 class Seats(BaseModel):
     """An estimate for lists, up to a second old: the answer to a booking is the truth."""
 
@@ -88,6 +96,9 @@ class Seats(BaseModel):
     seats_left: int = Field(description="Seats that a newcomer could still take; 0 while others wait, whoever has just cancelled.")
     waiting: int
     words: str = Field(description="In French, for people.")
+    remote: RemoteSeats | None = Field(
+        default=None, description="Those at a distance of a hybrid session, which the others do not count; null where there are none."
+    )
 
 
 class SessionItem(BaseModel):
@@ -123,7 +134,14 @@ class SessionItem(BaseModel):
     @classmethod
     def of(cls, listed: ListedSession, now: datetime) -> Self:
         session = listed.session
-        seats = Seats(capacity=session.capacity, seats_left=listed.seats_left, waiting=listed.waiting, words=listed.seats_in_words(now))
+        there = listed.remote
+        seats = Seats(
+            capacity=session.capacity,
+            seats_left=listed.seats_left,
+            waiting=listed.waiting,
+            words=listed.seats_in_words(now),
+            remote=there and RemoteSeats(capacity=there.capacity, seats_left=listed.remote_seats_left, waiting=there.waiting),
+        )
         return cls(
             session_id=session.session_id,
             activity_id=session.activity_id,
@@ -247,6 +265,15 @@ class BookingWish(BaseModel):
         max_length=254,
         description="For whom, when it is somebody else: for the lab, and for innovation referents.",
     )
+    remote: bool = Field(default=False, description="At a distance, in a hybrid session that has places for that (`availability.remote`).")
+
+
+class ModeWish(BaseModel):
+    """How to follow a hybrid session from here on."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"remote": True}]})
+
+    remote: bool = Field(description="At a distance; in the room when false.")
 
 
 class NoMembers(BaseModel):
@@ -264,6 +291,7 @@ class Exchange(BaseModel):
     line_manager_email: str = Field(
         default="", max_length=254, description="As in a booking; without it, whoever was asked about the seat that is given back."
     )
+    remote: bool = Field(default=False, description="As in a booking, of the seat to have.")
 
 
 class Acceptance(BaseModel):

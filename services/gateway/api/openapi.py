@@ -85,6 +85,8 @@ STATUS = {
     "overlap": 409,
     "fair_use_limit": 409,
     "no_seat_to_swap": 409,
+    "no_remote_places": 409,
+    "answer_awaited": 409,
     "offer_unknown": 404,
     "offer_answered": 409,
     "offer_expired": 410,
@@ -173,6 +175,7 @@ BOOK: dict[str, Any] = {
         "`booking_not_open_yet` and `booking_closed` carry the date, `opens_at` or `closes_at`. `overlap` carries the `clashes`, each of "
         "which can be exchanged (`/bookings/{booking_id}/swap`); `fair_use_limit` carries the `limit` and the `bookings` that count. "
         "`overlaps` in the answer names seats at the same hours that may be kept, since one of the two is remote. A session with "
+        "places at a distance (`availability.remote`) is followed from there with `remote`; both have their own queue. One with "
         "`needs_approval` wants `line_manager_email`: the seat is held, with `pending`, until the line manager answers."
     ),
     "operationId": "book",
@@ -196,7 +199,8 @@ BOOK: dict[str, Any] = {
         for status, response in refusals(
             "not_signed_in", "token_invalid", "session_unknown", "session_not_ready", "session_started", "session_is_cancelled",
             "booking_not_open_yet", "booking_closed", "already_booked", "overlap", "fair_use_limit", "line_manager_required",
-            "contact_invalid", "contact_is_oneself", "not_allowed", "agent_unknown", "idempotency_key_in_use", "contended", *WRITES,
+            "no_remote_places", "contact_invalid", "contact_is_oneself", "not_allowed", "agent_unknown", "idempotency_key_in_use",
+            "contended", *WRITES,
         ).items()
     },
     "security": [{"bearer": []}, {"session": []}],

@@ -18,6 +18,7 @@ from services.gateway.programme import queries
 from services.gateway.web.forms import form_of
 from services.gateway.web.problems import PageUnknown, headers_of
 from shared.contracts.booking import ACTIVE_STATES, Booking, BookingState, CancelBooking, GetBooking
+from shared.contracts.modes import ChangeMode
 from shared.contracts.strikes import ListStrikes, StrikeList
 from shared.errors import Refused, Unavailable
 
@@ -80,6 +81,23 @@ async def cancel_booking(request: Request) -> Response:
     return RedirectResponse("/mes-inscriptions", 303)
 
 
+async def change_mode(request: Request) -> Response:
+    """To the other mode of a hybrid session, by the button of its page (B9)."""
+    visit, principal = await signed_in_visit(request)
+    form = await form_of(request)
+    order = ChangeMode(booking_id=booking_id_of(request), remote=form.get("mode") == "distance")
+    try:
+        booking = await patiently(lambda each: visit.desk.bus.ask(order, each), principal.caller((form.get("cle") or str(uuid4()))[:200]))
+    except Refused as refusal:
+        if refusal.code in {"booking_unknown", "unavailable"}:
+            raise
+        booking = await visit.desk.bus.ask(GetBooking(booking_id=order.booking_id), principal.caller())
+        await visit.say("error", refusal.title)
+    else:
+        await visit.say("success", f"C’est noté : vous {'suivrez la séance à distance' if booking.remote else 'viendrez dans la salle'}.")
+    return RedirectResponse(f"/seances/{booking.session_id}", 303)
+
+
 def cancelled_in_words(booking: Booking) -> str:
     if booking.state is BookingState.LEFT:
         return "Vous avez quitté la liste d’attente."
@@ -113,4 +131,5 @@ routes = [
     Route("/mes-inscriptions", show_bookings),
     Route("/mes-inscriptions/{booking_id}/annuler", ask_to_cancel),
     Route("/mes-inscriptions/{booking_id}/annuler", cancel_booking, methods=["POST"]),
+    Route("/mes-inscriptions/{booking_id}/mode", change_mode, methods=["POST"]),
 ]

@@ -45,14 +45,14 @@ async def exchange(request: Request) -> Response:
     session_id = id_in(form, "seance")
     if session_id is None:
         raise InvalidRequest("the form names no session")
-    order = SwapBooking(booking_id=booking_id_of(request), session_id=session_id)
+    order = SwapBooking(booking_id=booking_id_of(request), session_id=session_id, remote=form.get("mode") == "distance")
     try:
         booking = await patiently(
             lambda each: ask_for_exchange(visit.desk, order, principal, each, form.get("responsable", "")), principal.caller(key_in(form))
         )
     except Refused as refusal:
         if refusal.code in TITLES:
-            return await ask_whether_to_exchange(visit, refusal, session_id)
+            return await ask_whether_to_exchange(visit, refusal, session_id, remote=order.remote)
         if refusal.code in {"unavailable", "busy", "deadline_exceeded", "booking_unknown"}:
             raise
         await visit.say("error", refusal.title)
@@ -61,7 +61,9 @@ async def exchange(request: Request) -> Response:
     return RedirectResponse(f"/seances/{session_id}", 303)
 
 
-async def ask_whether_to_exchange(visit: Visit, refusal: Refused, session_id: UUID, *, accepting: bool = False) -> Response:
+async def ask_whether_to_exchange(
+    visit: Visit, refusal: Refused, session_id: UUID, *, accepting: bool = False, remote: bool = False
+) -> Response:
     """The seats in the way, each with its button: on the page itself while an offer is accepted, an exchange of its own otherwise."""
     said: list[dict[str, str]] = refusal.members.get("clashes") or refusal.members.get("bookings") or []
     async with visit.desk.database.connect() as connection:
@@ -72,7 +74,8 @@ async def ask_whether_to_exchange(visit: Visit, refusal: Refused, session_id: UU
         title=TITLES[refusal.code],
         wanted=sessions.get(session_id),
         seats=[
-            (sessions.get(UUID(each["session_id"])), _button(visit, each["booking_id"], session_id, accepting=accepting)) for each in said
+            (sessions.get(UUID(each["session_id"])), _button(visit, each["booking_id"], session_id, accepting=accepting, remote=remote))
+            for each in said
         ],
         one_is_enough=refusal.code == "fair_use_limit" or len(said) == 1,
         key=uuid4(),
@@ -82,10 +85,10 @@ async def ask_whether_to_exchange(visit: Visit, refusal: Refused, session_id: UU
     return response
 
 
-def _button(visit: Visit, seat: str, session_id: UUID, *, accepting: bool) -> Button:
+def _button(visit: Visit, seat: str, session_id: UUID, *, accepting: bool, remote: bool) -> Button:
     if accepting:
         return Button(visit.request.url.path, {"a_la_place": seat})
-    return Button(f"/mes-inscriptions/{seat}/echanger", {"seance": str(session_id)})
+    return Button(f"/mes-inscriptions/{seat}/echanger", {"seance": str(session_id)} | ({"mode": "distance"} if remote else {}))
 
 
 def id_in(form: Mapping[str, str], name: str) -> UUID | None:

@@ -18,7 +18,6 @@ from starlette.responses import Response
 from services.gateway.directory import store as directory
 from services.gateway.directory.domain import AgentUnknown
 from services.gateway.login.store import Flash
-from services.gateway.portal import wording
 from services.gateway.portal.answers import LinkExpired, speaker
 from services.gateway.portal.asking import patiently
 from services.gateway.portal.exchanges import id_in
@@ -69,7 +68,7 @@ class Fault:
 
     @property
     def words(self) -> str:
-        return wording.not_named(self.refusal.code, self.refusal.title, self.addresses)
+        return _not_named(self.refusal.code, self.refusal.title, self.addresses)
 
 
 async def show(visit: Visit, link: Link) -> Response:
@@ -85,7 +84,7 @@ async def say_who_comes(request: Request, visit: Visit, link: Link) -> Response:
     if len(said.addresses) > ADDRESSES_AT_MOST:
         raise InvalidRequest("more addresses than any group has seats")
     fault = await _name(visit, link, said)
-    return await _page(visit, link, fault, done=None if fault else wording.named(replaced=said.place is not None))
+    return await _page(visit, link, fault, done=None if fault else _named(replaced=said.place is not None))
 
 
 async def _name(visit: Visit, link: Link, said: Said) -> Fault | None:
@@ -146,3 +145,18 @@ async def _page(visit: Visit, link: Link, fault: Fault | None = None, *, done: s
 def _has_field(group: GroupBooking, place: UUID | None) -> bool:
     """Whether the page still asks for this: the seat may be another's by now, or have gone back."""
     return any(member.booking_id == place for member in group.members) if place else group.seats_unnamed > 0
+
+
+def _named(*, replaced: bool) -> str:
+    if replaced:
+        return "C’est noté : la place a changé de nom. Courriels à suivre, à l’une et à l’autre personne."
+    return "C’est noté : chaque personne nommée reçoit sa confirmation par courriel."
+
+
+def _not_named(code: str, title: str, addresses: Sequence[str]) -> str:
+    """Why nobody was named, and whose address it is about."""
+    if code == "agent_unknown":
+        these, them = ("ces adresses", "les") if len(addresses) > 1 else ("cette adresse", "la")
+        nobody = f"personne de votre administration ne s’est encore connecté à Lab-O avec {these}"
+        title = f"{nobody}. Vérifiez-{them}, ou demandez une première connexion."
+    return f"{', '.join(addresses)} : {title}" if addresses else title

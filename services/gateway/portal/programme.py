@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
@@ -106,12 +106,12 @@ async def book_session(request: Request) -> Response:
         raise NotSignedIn("booking needs a session")
     form = await form_of(request)
     key = (form.get("cle") or str(uuid4()))[:200]
-    principal, wish = visit.principal, Wish(line_manager_email=form.get("responsable", ""))
+    principal, wish = visit.principal, Wish(line_manager_email=form.get("responsable", ""), remote=at_a_distance(form))
     try:
         booking = await patiently(lambda caller: ask_for_seat(visit.desk, session_id, principal, caller, wish), principal.caller(key))
     except Refused as refusal:
         if refusal.code in exchanges.TITLES:
-            return await exchanges.ask_whether_to_exchange(visit, refusal, session_id)
+            return await exchanges.ask_whether_to_exchange(visit, refusal, session_id, remote=wish.remote)
         values = await _session_values(visit, session_id)
         response = visit.page("session.html", status=refusal.status, flashes=[refused(refusal)], **values)
         response.headers.update(headers_of(refusal))
@@ -119,6 +119,10 @@ async def book_session(request: Request) -> Response:
     settled = booking.state is BookingState.CONFIRMED and not wording.is_pending(booking)
     await visit.say("success" if settled else "info", booked_in_words(booking))
     return RedirectResponse(f"/seances/{session_id}", 303)
+
+
+def at_a_distance(form: Mapping[str, str]) -> bool:
+    return form.get("mode") == "distance"
 
 
 def booked_in_words(booking: Booking) -> str:
@@ -156,7 +160,7 @@ async def _counted(desk: Desk, listed: ListedSession) -> tuple[ListedSession, st
         found = await desk.bus.ask(GetAvailability(session_ids=(listed.session_id,)), ANYBODY, timeout=1)
         if found.sessions:
             seats = found.sessions[0]
-            return replace(listed, held=seats.held, waiting=seats.waiting), wording.not_open(seats, clock.now())
+            return replace(listed, held=seats.held, waiting=seats.waiting, remote=seats.remote), wording.not_open(seats, clock.now())
     return listed, None
 
 

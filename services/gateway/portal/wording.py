@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from services.gateway.programme.domain import plural
 from shared.clock import PARIS
 from shared.contracts.attendance import CheckInWay, HalfDay
 from shared.contracts.availability import Availability
@@ -230,23 +230,15 @@ def group_lines(group: GroupBooking) -> list[str]:
     return lines
 
 
-def named(*, replaced: bool) -> str:
-    if replaced:
-        return "C’est noté : la place a changé de nom. Courriels à suivre, à l’une et à l’autre personne."
-    return "C’est noté : chaque personne nommée reçoit sa confirmation par courriel."
-
-
-def not_named(code: str, title: str, addresses: Sequence[str]) -> str:
-    """Why nobody was named, and whose address it is about."""
-    if code == "agent_unknown":
-        these, them = ("ces adresses", "les") if len(addresses) > 1 else ("cette adresse", "la")
-        nobody = f"personne de votre administration ne s’est encore connecté à Lab-O avec {these}"
-        title = f"{nobody}. Vérifiez-{them}, ou demandez une première connexion."
-    return f"{', '.join(addresses)} : {title}" if addresses else title
-
-
 def seats(number: int) -> str:
     return f"{number} place{'s' if number > 1 else ''}"
+
+
+def places_left(left: int, waiting: int) -> str:
+    """Of one mode of a hybrid session (B9)."""
+    if left:
+        return f"{left} place{plural(left)} restante{plural(left)}"
+    return f"complet, {waiting} en attente" if waiting else "complet, liste d’attente ouverte"
 
 
 def not_open(seats: Availability, now: datetime) -> str | None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
+from shared.contracts.availability import RemotePlaces
 from shared.contracts.catalog import ActivityPublished, ActivityType, Improvement, SessionState
 from shared.contracts.details import ActivityDetails
 from shared.contracts.quorum import Quorum
@@ -52,6 +53,7 @@ class ListedSession:
     held: int = 0
     waiting: int = 0
     quorum: Quorum | None = None
+    remote: RemotePlaces | None = None
     heard_at: datetime = NEVER
     """Real time at which the session or its activity was last heard of."""
 
@@ -65,10 +67,17 @@ class ListedSession:
 
     @property
     def seats_left(self) -> int:
-        """Seats that a newcomer could still take; none while others wait (B2), and none of a cancelled session."""
+        """Seats, of a hybrid session those in the room, that a newcomer could still take: none while others wait (B2)."""
         if self.cancelled or self.waiting:
             return 0
         return max(0, self.session.capacity - self.held)
+
+    @property
+    def remote_seats_left(self) -> int:
+        """At a distance, in a hybrid session (B9)."""
+        if self.cancelled or self.remote is None or self.remote.waiting:
+            return 0
+        return max(0, self.remote.capacity - self.remote.held)
 
     def started(self, now: datetime) -> bool:
         return self.session.starts_at <= now
@@ -80,11 +89,17 @@ class ListedSession:
             return "séance passée"
         if self.started(now):
             return "séance commencée"
-        if self.seats_left:
-            return f"{self.seats_left} place{plural(self.seats_left)} restante{plural(self.seats_left)}"
+        if self.seats_left or self.remote_seats_left:
+            return self._what_is_left()
         if self.waiting:
             return f"complet, {self.waiting} personne{plural(self.waiting)} en attente"
         return "complet, liste d’attente ouverte"
+
+    def _what_is_left(self) -> str:
+        seats = f"{self.seats_left} place{plural(self.seats_left)}"
+        if not self.remote_seats_left:
+            return f"{seats} restante{plural(self.seats_left)}"
+        return f"{seats if self.seats_left else 'complet'} dans la salle, {self.remote_seats_left} à distance"
 
 
 def plural(number: int) -> str:

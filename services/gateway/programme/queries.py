@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.gateway.programme.domain import CursorInvalid, ListedSession, search_patterns, search_words
 from shared import clock
 from shared.bus import Bus, Caller
+from shared.contracts.availability import RemotePlaces
 from shared.contracts.catalog import ActivityPublished, ActivityType, DeliveryMode, GetSession, SessionState
 from shared.contracts.quorum import Quorum
 
@@ -69,10 +70,16 @@ _JOINED = """
     left join programme_availability using (session_id)
 """
 _COLUMNS = """
-    state, coalesce(description, '') as description, content, coalesce(held, 0) as held, coalesce(waiting, 0) as waiting, quorum,
+    state, coalesce(description, '') as description, content, coalesce(held, 0) as held, coalesce(waiting, 0) as waiting, quorum, remote,
     greatest(programme_session.heard_at, programme_activity.heard_at) as heard_at
 """
-_FREE = "(status = 'scheduled' and coalesce(waiting, 0) = 0 and capacity > coalesce(held, 0))"
+# In the room or, of a hybrid session, at a distance (B9).
+_FREE = """
+    (status = 'scheduled' and (
+        coalesce(waiting, 0) = 0 and capacity > coalesce(held, 0)
+        or coalesce(cast(remote ->> 'waiting' as int) = 0 and cast(remote ->> 'capacity' as int) > cast(remote ->> 'held' as int), false)
+    ))
+"""
 # A session says what its activity said when it was last changed; where the activity has been heard of since, its word counts.
 _WHERE = "coalesce(whereabouts, programme_session.search)"
 _THEME = "coalesce(content ->> 'theme', programme_session.theme)"
@@ -218,6 +225,7 @@ def _listed(row: Row[Any]) -> ListedSession:
         held=row.held,
         waiting=row.waiting,
         quorum=quorum,
+        remote=RemotePlaces.model_validate(row.remote, strict=False) if row.remote else None,
         heard_at=row.heard_at,
     )
 

@@ -31,15 +31,18 @@ class Wish:
     """Of whoever has to agree, where the session asks for it (B7)."""
     agent_email: str = ""
     """For whom, where it is somebody else."""
+    remote: bool = False
+    """At a distance, in a hybrid session (B9)."""
 
-    def __bool__(self) -> bool:
+    @property
+    def names_somebody(self) -> bool:
         return bool(self.line_manager_email or self.agent_email)
 
 
-async def ask_for_seat(desk: Desk, session_id: UUID, principal: Principal, caller: Caller, wish: Wish | None = None) -> Booking:
+async def ask_for_seat(desk: Desk, session_id: UUID, principal: Principal, caller: Caller, wish: Wish) -> Booking:
     """`session_not_ready` becomes a 404 only when catalog says that there is no such session (E1)."""
-    order = BookSeat(session_id=session_id, agent_id=principal.agent_id)
-    if wish:
+    order = BookSeat(session_id=session_id, agent_id=principal.agent_id, remote=wish.remote)
+    if wish.names_somebody:
         async with desk.database.begin() as tx:
             order = await _wished(tx, order, principal, wish)
     try:

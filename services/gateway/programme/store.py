@@ -35,12 +35,13 @@ _SESSION = text(
 )
 _AVAILABILITY = text(
     """
-    insert into programme_availability (session_id, held, waiting, quorum)
-    select session_id, held, waiting, cast(quorum as jsonb)
-    from unnest(cast(:session_ids as uuid[]), cast(:held as int[]), cast(:waiting as int[]), cast(:quorums as text[]))
-         as counters(session_id, held, waiting, quorum)
+    insert into programme_availability (session_id, held, waiting, quorum, remote)
+    select session_id, held, waiting, cast(quorum as jsonb), cast(remote as jsonb)
+    from unnest(cast(:session_ids as uuid[]), cast(:held as int[]), cast(:waiting as int[]), cast(:quorums as text[]),
+                cast(:remotes as text[])) as counters(session_id, held, waiting, quorum, remote)
     order by session_id
-    on conflict (session_id) do update set held = excluded.held, waiting = excluded.waiting, quorum = excluded.quorum
+    on conflict (session_id) do update
+    set held = excluded.held, waiting = excluded.waiting, quorum = excluded.quorum, remote = excluded.remote
     """
 )
 
@@ -86,5 +87,6 @@ async def put_availability(tx: AsyncConnection, counters: Sequence[SessionAvaila
             "held": [each.held for each in counters],
             "waiting": [each.waiting for each in counters],
             "quorums": [each.quorum and each.quorum.model_dump_json() for each in counters],
+            "remotes": [each.remote and each.remote.model_dump_json() for each in counters],
         },
     )

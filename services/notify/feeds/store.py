@@ -36,7 +36,7 @@ _USED = text(
 
 _SEATS = text(
     """
-    select booking.state, booking.decided_at, session.state as session, session.heard_at,
+    select booking.state, booking.remote, booking.decided_at, session.state as session, session.heard_at,
            array(select sequence from calendar_entry as entry
                  where entry.session_id = booking.session_id and entry.agent_id = booking.agent_id order by period_index) as sequences
     from booking join session using (session_id)
@@ -74,6 +74,12 @@ async def used_by(tx: AsyncConnection, token_hash: str) -> UUID | None:
 async def seats(connection: AsyncConnection, agent_id: UUID) -> Sequence[Seat]:
     """Oldest decision first."""
     return [
-        Seat(BookingState(row.state), row.decided_at, SessionState.model_validate(row.session), row.heard_at, tuple(row.sequences))
+        Seat(
+            BookingState(row.state),
+            row.decided_at,
+            SessionState.model_validate(row.session).followed(remote=row.remote),
+            row.heard_at,
+            tuple(row.sequences),
+        )
         for row in await connection.execute(_SEATS, {"agent_id": agent_id})
     ]

@@ -82,7 +82,7 @@ async def claim(tx: AsyncConnection, *, limit: int, instance: str, confirmation_
 
 _KNOWN = text(
     """
-    select booking.state as booking, booking.of_group, booking.pending, booking.version, session.state as session,
+    select booking.state as booking, booking.of_group, booking.remote, booking.pending, booking.version, session.state as session,
            coalesce(max(other.session_version) filter (where other.state in ('sending', 'sent', 'uncertain')), 0) as told,
            coalesce(bool_or(other.booking_id = booking.booking_id and other.state in ('new', 'deferred')
                             and other.kind = any(:first_words)), false) as to_be_told,
@@ -125,7 +125,7 @@ async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
     before = move.get("before")
     return Known(
         booking=GroupState(row.booking) if row.of_group else BookingState(row.booking),
-        session=SessionState.model_validate(row.session),
+        session=SessionState.model_validate(row.session).followed(remote=row.remote),
         told=row.told,
         to_be_told=row.to_be_told,
         seat_elsewhere=row.seat_elsewhere,
@@ -135,7 +135,7 @@ async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
         newer=row.version > mail.details.get("version", row.version),
         pending=row.pending,
         move_reason=move.get("reason", ""),
-        before=before and _before(before),
+        before=before and _before(before, remote=row.remote),
     )
 
 
@@ -146,8 +146,8 @@ async def session_of(tx: AsyncConnection, session_id: UUID) -> SessionState:
     )
 
 
-def _before(stored: Mapping[str, Any]) -> Before:
-    venue = stored.get("venue")
+def _before(stored: Mapping[str, Any], *, remote: bool) -> Before:
+    venue = None if remote else stored.get("venue")
     return Before(tuple(Period.model_validate(period) for period in stored["periods"]), venue and VenueSheet.model_validate(venue))
 
 

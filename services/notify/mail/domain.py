@@ -61,6 +61,7 @@ class MailKind(StrEnum):
     GROUP_NAMES_DUE = "group_names_due"
     GROUP_RELEASED = "group_released"
     SEAT_MERGED = "seat_merged"
+    MODE_CHANGED = "mode_changed"
     REMINDER = "reminder"
     JOINING_INSTRUCTIONS = "joining_instructions"
     NEWS = "news"
@@ -113,6 +114,7 @@ PATIENT = (
     MailKind.WAITLIST_JOINED,
     MailKind.WAITLIST_PROMOTED,
     MailKind.OFFER_ACCEPTED,
+    MailKind.MODE_CHANGED,
     MailKind.APPROVAL_REQUESTED,
     MailKind.APPROVAL_ASKED,
     MailKind.GROUP_WAITING,
@@ -196,7 +198,9 @@ _STILL_TRUE: dict[MailKind, frozenset[BookingState | GroupState]] = {
     MailKind.SEAT_RELEASED: frozenset({BookingState.CANCELLED_BY_LAB}),
     MailKind.SEAT_TO_RECONFIRM: frozenset({BookingState.CONFIRMED}),
     MailKind.MOVED_URGENT: frozenset({BookingState.CONFIRMED}),
-    **dict.fromkeys((*REMINDERS, MailKind.SEAT_MERGED, MailKind.SEAT_TO_CONFIRM), frozenset({BookingState.CONFIRMED})),
+    **dict.fromkeys(
+        (*REMINDERS, MailKind.SEAT_MERGED, MailKind.SEAT_TO_CONFIRM, MailKind.MODE_CHANGED), frozenset({BookingState.CONFIRMED})
+    ),
 }
 
 # Kinds that make no sense once the lab cancelled the session: its own message follows from booking (E2).
@@ -211,6 +215,7 @@ _NEEDS_A_SESSION_THAT_STANDS = frozenset(
         MailKind.OFFER_EXPIRED,
         MailKind.VOLUNTEER_SOUGHT,
         MailKind.SEAT_TO_CONFIRM,
+        MailKind.MODE_CHANGED,
     }
 )
 
@@ -264,6 +269,7 @@ def reason_to_drop(kind: MailKind, known: Known) -> str | None:
         (over, "the session is cancelled, and another mail says so"),
         (kind in REMINDERS and not known.has_a_seat, "the seat awaits an approval"),
         (kind in QUESTIONS and known.newer, "the question was answered, or is asked anew"),
+        (kind is MailKind.MODE_CHANGED and known.newer, "the booking has changed again, or another mail tells where to come"),
         (kind is MailKind.WAITLIST_JOINED and known.offered, "a seat is offered, and another mail says so"),
         (kind is MailKind.OFFER_MADE and known.offered_anew, "the deadline has changed, and another mail says so"),
         (again, "the agent has booked again"),

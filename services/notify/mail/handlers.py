@@ -42,6 +42,7 @@ from shared.contracts.groups import (
     GroupSeatsHeld,
     GroupSeatsOffered,
 )
+from shared.contracts.modes import BookingModeChanged
 from shared.contracts.moves import BookingReconfirmationRequested, BookingReconfirmed
 from shared.contracts.names import BookingJoinedGroup, GroupNamesDue, GroupSeatsNamed, GroupSeatsReleased
 from shared.contracts.notify import Delivery, DeliveryList, GetSessionReport, ListDeliveries, ResolveDelivery, SessionReport
@@ -76,6 +77,7 @@ events = Consumers()
     BookingReconfirmed,
     VolunteerSought,
     BookingJoinedGroup,
+    BookingModeChanged,
     largest=500,
 )
 async def follow_bookings(batch: Sequence[Received[BookingEvent]], tx: AsyncConnection) -> None:
@@ -91,6 +93,7 @@ def _about_booking(received: Received[BookingEvent]) -> NewMail | None:
     if getattr(event, "overlaps", ()):
         details["overlaps"] = True
     details |= {name: value.isoformat() for name in ("deadline", "priority_until") if (value := getattr(event, name, None))}
+    details |= {"version": event.version, "remote": event.remote} if isinstance(event, BookingModeChanged) else {}
     details |= _question(event) | ({"of_group": True} if getattr(event, "group_id", None) else {})
     return NewMail(
         key=key_of("booking", event.booking_id, event.version, event.agent_id),

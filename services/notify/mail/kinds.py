@@ -24,6 +24,7 @@ from shared.contracts.groups import (
     GroupSeatsOffered,
     GroupState,
 )
+from shared.contracts.modes import BookingModeChanged
 from shared.contracts.moves import BookingReconfirmationRequested
 from shared.contracts.names import BookingJoinedGroup, GroupNamesDue, GroupSeatsReleased
 from shared.contracts.overbooking import VolunteerSought
@@ -43,6 +44,7 @@ _KINDS: dict[type[BookingEvent], MailKind] = {
     BookingConfirmationRequested: MailKind.SEAT_TO_CONFIRM,
     VolunteerSought: MailKind.VOLUNTEER_SOUGHT,
     BookingJoinedGroup: MailKind.SEAT_MERGED,
+    BookingModeChanged: MailKind.MODE_CHANGED,
 }
 
 

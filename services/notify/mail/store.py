@@ -66,14 +66,18 @@ _HOLD_SESSIONS = text("select 1 from session where session_id = any(:session_ids
 # In id order, so that two batches that share bookings queue up instead of embracing.
 _FOLLOW_BOOKINGS = text(
     """
-    insert into booking as known (booking_id, session_id, agent_id, version, state, pending, of_group, decided_at, seated_at)
-    select booking_id, session_id, agent_id, version, state, case pending ->> 'state' when 'open' then pending ->> 'kind' end, :of_group,
-           decided_at, case when state = :confirmed then decided_at end
+    insert into booking as known
+        (booking_id, session_id, agent_id, version, state, remote, pending, of_group, decided_at, seated_at)
+    select booking_id, session_id, agent_id, version, state, coalesce(remote, false),
+           case pending ->> 'state' when 'open' then pending ->> 'kind' end, :of_group, decided_at,
+           case when state = :confirmed then decided_at end
     from jsonb_to_recordset(cast(:rows as jsonb))
-         as heard(booking_id uuid, session_id uuid, agent_id uuid, version int, state text, pending jsonb, decided_at timestamptz)
+         as heard(booking_id uuid, session_id uuid, agent_id uuid, version int, state text, remote boolean, pending jsonb,
+                  decided_at timestamptz)
     order by booking_id
     on conflict (booking_id) do update
-    set version = excluded.version, state = excluded.state, pending = excluded.pending, decided_at = excluded.decided_at,
+    set version = excluded.version, state = excluded.state, remote = excluded.remote, pending = excluded.pending,
+        decided_at = excluded.decided_at,
         seated_at = case when known.state = :confirmed and excluded.state = :confirmed then known.seated_at else excluded.seated_at end
     where known.version < excluded.version
     """
@@ -88,7 +92,7 @@ async def follow_bookings(tx: AsyncConnection, events: Sequence[BookingEvent]) -
             newest[event.booking_id] = event
     sessions = sorted({event.session_id for event in newest.values()})
     await tx.execute(_HOLD_SESSIONS, {"session_ids": sessions})
-    known = {"booking_id", "session_id", "agent_id", "version", "state", "pending", "decided_at"}
+    known = {"booking_id", "session_id", "agent_id", "version", "state", "remote", "pending", "decided_at"}
     rows = [event.model_dump_json(include=known) for event in newest.values()]
     await tx.execute(_FOLLOW_BOOKINGS, {"rows": f"[{','.join(rows)}]", "of_group": False, "confirmed": BookingState.CONFIRMED})
 
