@@ -119,6 +119,10 @@ MAIL = Board(
                 {f"sum by (outcome) (rate(labo_webhook_attempts_total[{RATE}]))": "{{outcome}}"},
             ),
             Panel("Time of an attempt", "From the look-up of the name to the answer.", "s", quantiles("labo_webhook_seconds", "")),
+            Panel(
+                "Tchap", "Attempts to tell the room of the programme, by what came of them; empty without a bot.", "ops",
+                {f"sum by (outcome) (rate(labo_tchap_attempts_total[{RATE}]))": "{{outcome}}"},
+            ),
         ),
         "Whom it asks": (
             Panel(

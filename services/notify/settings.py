@@ -1,12 +1,24 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
 from services.notify.reminders.domain import RULES, Rules
 from shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TchapRoom:
+    """Where the bot speaks, and as whom."""
+
+    homeserver: str
+    token: SecretStr
+    room: str
 
 
 class NotifySettings(Settings):
@@ -58,8 +70,46 @@ class NotifySettings(Settings):
     webhooks_to_loopback: bool = False
     """Webhooks may go to this machine, over plain http too: for trying a receiver on the embedded stack, refused in production."""
 
+    tchap_homeserver: str = ""
+    """Such as `https://matrix.agent.exemple.tchap.gouv.fr`. With the token and the room, a bot tells this room of the public programme;
+    without the three there is none."""
+    tchap_token: SecretStr = SecretStr("")
+    """Access token of the bot's account."""
+    tchap_room: str = ""
+    """Internal id of the room, such as `!abc:exemple.fr`, which the bot's account has joined; not encrypted."""
+    tchap_gather: float = Field(default=300, ge=0, le=3600)
+    """How long news wait for more, to be told in one message."""
+
+    @property
+    def tchap(self) -> TchapRoom | None:
+        """None without a bot."""
+        return TchapRoom(self.tchap_homeserver.rstrip("/"), self.tchap_token, self.tchap_room) if self.tchap_homeserver else None
+
+    @model_validator(mode="after")
+    def _a_bot_has_all_it_needs(self) -> Self:
+        given = [bool(each) for each in (self.tchap_homeserver, self.tchap_token.get_secret_value(), self.tchap_room)]
+        if any(given) and not all(given):
+            raise ValueError("LABO_TCHAP_HOMESERVER, LABO_TCHAP_TOKEN and LABO_TCHAP_ROOM go together: all three or none")
+        if self.tchap_homeserver and not _is_safe(self.tchap_homeserver):
+            raise ValueError("LABO_TCHAP_HOMESERVER: only https, since the token goes there")
+        if self.tchap_room and not self.tchap_room.startswith("!"):
+            raise ValueError("LABO_TCHAP_ROOM: the internal id of the room, which begins with !")
+        return self
+
     @model_validator(mode="after")
     def _loopback_is_for_trying(self) -> Self:
         if self.webhooks_to_loopback and self.environment != "embedded":
             raise ValueError("LABO_WEBHOOKS_TO_LOOPBACK is for the embedded stack only")
         return self
+
+
+def _is_safe(url: str) -> bool:
+    """https, or the loopback for tests."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        return bool(host) and "@" not in parts.netloc
+    try:
+        return parts.scheme == "http" and ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify.mail import handlers, sender
 from services.notify.settings import NotifySettings
+from services.notify.tchap import handlers as tchap
 from services.notify.webhooks import handlers as webhooks
 from services.notify.webhooks.sender import send_webhooks
 from shared.consumers import Consumers, Inlet, Received
@@ -94,7 +95,7 @@ def main() -> None:
     service = Service(
         "notify",
         requests=[handlers.requests],
-        events=[handlers.events, webhooks.events, events],
+        events=[handlers.events, webhooks.events, tchap.events, events],
         background=[sender.send_mails, send_webhooks],
     )
     run(service, NotifySettings())

@@ -28,6 +28,8 @@ def answer(status: int, body: str = "", **headers: str) -> bytes:
 class Post:
     headers: dict[str, str]
     body: bytes
+    asked: str = ""
+    """Method and path."""
 
     @property
     def id(self) -> str:
@@ -72,9 +74,10 @@ class Receiver:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:-2]
+            first, *head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head)}
-            self.posts.append(Post(headers, await reader.readexactly(int(headers["content-length"]))))
+            body = await reader.readexactly(int(headers["content-length"]))
+            self.posts.append(Post(headers, body, first.removesuffix(" HTTP/1.1")))
             said = self.answers.pop(0) if self.answers else OK
             await self.answering.wait()
             writer.write(said)
