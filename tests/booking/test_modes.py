@@ -220,6 +220,8 @@ async def test_B8_a_session_that_is_hybrid_no_more_removes_nobody_and_serves_nob
 
     assert (await now_of(booking, seated)).state is BookingState.CONFIRMED
     assert await counted(booking, session_id) == ((0, 0), (1, 1))
+    with pytest.raises(NoRemotePlaces):
+        await book(booking, session_id, remote=True)
     await cancel(booking, seated)
     assert (await now_of(booking, waits)).rank == 1
     assert not (await change(booking, await now_of(booking, waits), remote=False)).remote  # the room is free

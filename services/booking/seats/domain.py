@@ -49,8 +49,8 @@ from shared.contracts.overbooking import VolunteerSought
 
 Opening = BookingConfirmed | WaitlistJoined | BookingApprovalRequested
 OfferFact = SeatOfferMade | SeatOfferAccepted | SeatOfferDeclined | SeatOfferExpired
-Given = BookingCancelled | WaitlistLeft | WaitlistPromoted
-Change = Given | OfferFact | PendingEvent | VolunteerSought | BookingJoinedGroup | BookingModeChanged
+Ended = BookingCancelled | WaitlistLeft
+Change = Ended | WaitlistPromoted | OfferFact | PendingEvent | VolunteerSought | BookingJoinedGroup | BookingModeChanged
 Fact = Opening | Change
 
 
@@ -117,6 +117,8 @@ class Session:
         have none, and counts in a queue only (W1).
         """
         self.must_be_ahead(now)
+        if self.remote and not self.capacity:  # it is hybrid no more (B9)
+            raise NoRemotePlaces(f"session {self.session_id}")
         self._must_be_new_to(agent_id, agenda)
         self.must_be_open(now)
         agenda.must_have_room_for(self.occasion)
@@ -234,9 +236,7 @@ class Session:
             held, waiting = (self.distant.held, self.distant.waiting) if self.distant else (0, 0)
             self.with_places_at_a_distance(remote, held, waiting)
 
-    def close(
-        self, booking: Booking, reason: str, now: datetime, priority_until: datetime | None = None
-    ) -> BookingCancelled | WaitlistLeft:
+    def close(self, booking: Booking, reason: str, now: datetime, priority_until: datetime | None = None) -> Ended:
         """End a place with its cancelled session: the seat is cancelled by the lab, the place in the queue is closed (E2, W7)."""
         _must_be_active(booking)
         if booking.state is BookingState.WAITING:
