@@ -256,6 +256,8 @@ class SeriesChange(Message):
     """The dates move by so many days, the grid with them; for `this`, the date alone does."""
     venue_id: UUID | None = None
     capacity: Seats | None = None
+    remote_capacity: Seats | None = None
+    """Places at a distance, where the sessions are hybrid (B9)."""
     include_overridden: bool = False
     """Change sessions too that were changed by themselves."""
     reason: Reason
@@ -266,6 +268,7 @@ class SessionBefore(Message):
     periods: tuple[Period, ...]
     venue_id: UUID | None
     capacity: int
+    remote_capacity: int | None = None
 
 
 class SessionChange(Message):
@@ -276,6 +279,7 @@ class SessionChange(Message):
     before: SessionBefore
     after: SessionBefore
     held: int
+    """In the room and at a distance, as `waiting`."""
     waiting: int
     mails: int
     """Everybody who holds a seat or waits is told."""

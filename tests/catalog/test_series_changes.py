@@ -11,17 +11,17 @@ from uuid import uuid4
 import pytest
 
 from services.catalog.activities import domain as activities
-from services.catalog.activities.handlers import cancel_session, reschedule_session, schedule_session
+from services.catalog.activities.handlers import cancel_session, get_session, reschedule_session, schedule_session
 from services.catalog.changes import domain as changes
 from services.catalog.changes import store as seats
 from services.catalog.changes.handlers import change_series
 from services.catalog.series import domain
 from services.catalog.series.handlers import decide_date
-from shared.contracts.availability import SessionAvailabilityChanged
-from shared.contracts.catalog import CancelSession, RescheduleSession
+from shared.contracts.availability import RemotePlaces, SessionAvailabilityChanged
+from shared.contracts.catalog import CancelSession, DeliveryMode, GetSession, RescheduleSession
 from shared.contracts.series import DateState, DecideDate, HolidayPolicy, SeriesState
 from shared.database import Database
-from tests.catalog.givens import DEMONSTRATION, an_order, days, given_activity, given_venue, local, payloads, shift_to, told
+from tests.catalog.givens import DEMONSTRATION, LAB_TEAM, an_order, days, given_activity, given_venue, local, payloads, shift_to, told
 from tests.catalog.series_givens import EVENING, LUNCH, ask, given_series, held, preview, read
 
 AFTER_TWO = DEMONSTRATION + timedelta(days=30)  # 31 March: two of the seven dates have passed
@@ -276,6 +276,34 @@ async def test_T4_an_order_of_a_new_venue_holds_for_dates_decided_later(catalog:
     await ask(catalog, decide_date, DecideDate(series_id=series.series_id, grid_index=4, decision="hold", reason="Maintenue malgré tout."))
 
     assert (await payloads(catalog))[-2]["session"]["venue"]["venue_id"] == str(venue_id)
+
+
+async def test_B9_a_change_tells_those_at_a_distance_too_and_changes_their_places(catalog: Database) -> None:
+    hybrid = await given_activity(catalog, delivery_mode=DeliveryMode.HYBRID)
+    series = await given_series(catalog, activity_id=hybrid, remote_capacity=200)
+    first = series.dates[0].session_id
+    async with catalog.begin() as tx:
+        told_seats = _seats(first, 12, 0).model_copy(update={"remote": RemotePlaces(capacity=200, held=30, waiting=5)})
+        await seats.tell_seats(tx, [told_seats])
+
+    seen, order = await preview(catalog, series, scope="all", remote_capacity=150)
+    after = await ask(catalog, change_series, order)
+
+    one = seen.changed[0]
+    assert (one.session_id, one.held, one.waiting, one.mails) == (first, 42, 5, 47)
+    assert {(each.before.remote_capacity, each.after.remote_capacity, each.after.capacity) for each in seen.changed} == {(200, 150, 40)}
+    assert (after.capacity, after.remote_capacity) == (40, 150)
+    assert (await read(catalog, series.series_id)).remote_capacity == 150
+    assert (await payloads(catalog))[-2]["session"]["remote_capacity"] == 150
+    assert first
+    assert (await get_session(GetSession(session_id=first), LAB_TEAM, catalog)).remote_capacity == 150
+
+
+async def test_B9_places_at_a_distance_are_only_of_hybrid_sessions(catalog: Database) -> None:
+    series = await given_series(catalog)
+
+    with pytest.raises(activities.RemoteCapacityUnexpected):
+        await preview(catalog, series, scope="all", remote_capacity=20)
 
 
 def _seats(session_id: object, taken: int, waiting: int) -> SessionAvailabilityChanged:

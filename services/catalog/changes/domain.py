@@ -78,10 +78,13 @@ def revise(series: Series, change: SeriesChange, world: World) -> Revision:
 
 def _described(series: Series, change: SeriesChange) -> Series:
     """The series as it describes itself afterwards; its dates are another matter."""
-    if series.quorum and change.capacity and series.quorum > change.capacity:
-        raise QuorumTooHigh(f"quorum {series.quorum}, capacity {change.capacity}")
+    capacity = change.capacity or series.capacity
+    remote_capacity = change.remote_capacity or series.remote_capacity
+    if series.quorum and series.quorum > capacity + (remote_capacity or 0):
+        raise QuorumTooHigh(f"quorum {series.quorum}, capacity {capacity}, {remote_capacity or 0} at a distance")
     grid = replace(series.grid, anchor=series.grid.anchor + timedelta(days=change.shift_days), times=change.times or series.grid.times)
-    return replace(series, grid=grid, venue_id=change.venue_id or series.venue_id, capacity=change.capacity or series.capacity)
+    venue_id = change.venue_id or series.venue_id
+    return replace(series, grid=grid, venue_id=venue_id, capacity=capacity, remote_capacity=remote_capacity)
 
 
 def _change_alone(revision: Revision, one: Date, change: SeriesChange, world: World) -> Date:
@@ -158,8 +161,13 @@ def _reschedule(
 ) -> SessionRescheduled:  # fmt: skip
     venue_id = change.venue_id or (session.venue.venue_id if session.venue else None)
     order = RescheduleSession(
-        session_id=session.session_id, periods=periods, venue_id=change.venue_id, capacity=change.capacity, reason=change.reason
-    )  # fmt: skip
+        session_id=session.session_id,
+        periods=periods,
+        venue_id=change.venue_id,
+        capacity=change.capacity,
+        remote_capacity=change.remote_capacity,
+        reason=change.reason,
+    )
     venue = world.venues[venue_id] if venue_id else None
     return reschedule(session, order, venue, now=world.now, past_allowed=world.past_allowed)
 

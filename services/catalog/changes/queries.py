@@ -56,7 +56,9 @@ async def preview(connection: AsyncConnection, revision: Revision, change: Serie
 
 
 def _side(session: SessionState) -> SessionBefore:
-    return SessionBefore(periods=session.periods, venue_id=_venue_id(session), capacity=session.capacity)
+    return SessionBefore(
+        periods=session.periods, venue_id=_venue_id(session), capacity=session.capacity, remote_capacity=session.remote_capacity
+    )
 
 
 def _venue_id(session: SessionState) -> UUID | None:

@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.catalog.activities import store as activities
 from services.catalog.changes.domain import Revision
 from services.catalog.series import store
-from shared.contracts.availability import SessionAvailabilityChanged
+from shared.contracts.availability import RemotePlaces, SessionAvailabilityChanged
+
+NOBODY = RemotePlaces(capacity=0, held=0, waiting=0)
 
 # In the order of ids, so that two batches that share sessions queue up.
 _TELL = text(
@@ -25,8 +27,14 @@ _TELL = text(
 
 
 async def tell_seats(tx: AsyncConnection, told: Sequence[SessionAvailabilityChanged]) -> None:
-    columns = {"session_ids": [each.session_id for each in told], "held": [each.held for each in told]}
-    await tx.execute(_TELL, columns | {"waiting": [each.waiting for each in told]})
+    """In the room and at a distance together: a change tells them all (B9)."""
+    distant = [each.remote or NOBODY for each in told]
+    columns = {
+        "session_ids": [each.session_id for each in told],
+        "held": [each.held + there.held for each, there in zip(told, distant, strict=True)],
+        "waiting": [each.waiting + there.waiting for each, there in zip(told, distant, strict=True)],
+    }
+    await tx.execute(_TELL, columns)
 
 
 async def write(tx: AsyncConnection, revision: Revision) -> None:

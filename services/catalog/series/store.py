@@ -35,7 +35,7 @@ _LOCK_SERIES = text("select 1 from series where series_id = :series_id for updat
 _CHANGE_SERIES = text(
     """
     update series set version = :version, anchor = :anchor, times = cast(:times as jsonb), venue_id = :venue_id, capacity = :capacity,
-                      last_change = :last_change
+                      remote_capacity = :remote_capacity, last_change = :last_change
     where series_id = :series_id
     """
 )
