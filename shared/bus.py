@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
@@ -33,6 +34,7 @@ ACTOR, ROLES, KEY, DEADLINE, CORRELATION = "labo-actor", "labo-roles", "idempote
 
 PING_SECONDS = 5  # with two outstanding at most, a silent broker is noticed in about 10 s, not in minutes
 ROUND_TRIP_SECONDS = 1.0
+CLOSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,10 @@ class Bus:
         return self.client.is_connected
 
     async def close(self) -> None:
-        await self.client.close()
+        """At once, or soon: a server that does not read any more would be waited for without end."""
+        with suppress(TimeoutError, OSError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.client.close()
 
 
 def frame(subject: str, reply: str, headers: Mapping[str, str], payload: bytes) -> bytes:

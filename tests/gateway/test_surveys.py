@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from services.booking.feedback.handlers import timers
+from services.booking.strikes import handlers as strikes
 from shared import clock
 from shared.database import Database
 from shared.links import Link, Purpose
@@ -41,7 +42,9 @@ async def invited(house: House, monkeypatch: pytest.MonkeyPatch) -> tuple[UUID, 
     house.stack.push_async_callback(booking.dispose)
     later = clock.now() + timedelta(days=19)
     monkeypatch.setattr(clock, "now", lambda: later)
-    assert await TimerPoller(booking, [timers]).fire_next()
+    poller = TimerPoller(booking, [timers, strikes.timers])
+    while await poller.fire_next():
+        pass
     async with booking.connect() as connection:
         return session_id, await connection.scalar(text("select invitation_id from feedback_invitation"))
 

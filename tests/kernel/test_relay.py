@@ -235,4 +235,4 @@ async def test_ids_only_leave_the_outbox(kernel: Kernel) -> None:
 
     assert set(headers) >= {"ce-id", "ce-actor", "ce-correlationid", "content-type"}
     ids = {"booking_id", "session_id", "agent_id", "group_id"}
-    assert set(json.loads(payload)) == ids | {"version", "state", "session_sequence", "decided_at"}
+    assert set(json.loads(payload)) == ids | {"version", "state", "session_sequence", "decided_at", "remote"}
