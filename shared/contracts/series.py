@@ -45,6 +45,8 @@ class WarningCode(StrEnum):
     PUBLIC_HOLIDAY = "public_holiday"
     MOVED_FORWARD = "moved_forward"
     VENUE_TAKEN = "venue_taken"
+    SPEAKER_TAKEN = "speaker_taken"
+    """Somebody said in the same words to speak, elsewhere, at these hours: no name is known."""
     HOST_TAKEN = "host_taken"
 
 

@@ -18,6 +18,8 @@ from services.catalog.activities.handlers import schedule_session
 from services.catalog.changes.handlers import change_series, preview_series_change
 from services.catalog.series import domain
 from services.catalog.series.handlers import decide_date, generate_series, get_series, plan_series
+from shared.contracts.catalog import ActivityType
+from shared.contracts.details import InnovationThursdayDetails
 from shared.contracts.series import (
     ChangeSeries,
     DateContent,
@@ -98,6 +100,23 @@ async def test_a_plan_tells_whose_venue_and_whose_host_are_taken(catalog: Databa
         ("venue_taken", in_venue.session_id), ("host_taken", of_host.session_id)
     }  # fmt: skip
     assert plan.dates[1].warnings == ()
+
+
+async def test_a_plan_tells_who_seems_to_speak_elsewhere_at_these_hours(catalog: Database) -> None:
+    talk: Any = {"activity_type": ActivityType.INNOVATION_THURSDAY}
+    said = [InnovationThursdayDetails(speakers=speakers) for speakers in (("une urbaniste", "un maire"), ("un maire",), ("une maire",))]
+    order = await an_order_of_seven(catalog, activity_id=await given_activity(catalog, details=said[0], **talk))
+    other: Any = {"periods": (local("2027-03-11", "13:00", "14:00"),), "capacity": 10}
+    same, another = [
+        an_order(activity_id=await given_activity(catalog, details=each, **talk), venue_id=await given_venue(catalog), **other)
+        for each in said[1:]
+    ]
+    for each in (same, another):
+        await ask(catalog, schedule_session, each)
+
+    plan = await plan_series(PlanSeries(**order.model_dump(exclude={"series_id"})), LAB_TEAM, catalog)
+
+    assert [(each.code.value, each.session_id) for each in plan.dates[0].warnings] == [("speaker_taken", same.session_id)]
 
 
 async def test_a_series_asked_for_twice_or_by_ten_at_once_is_made_once(catalog: Database) -> None:

@@ -43,10 +43,13 @@ _READ_SERIES = text(
 )
 _SERIES = TypeAdapter(Series)
 
-# The others that take place meanwhile in the same venue or with the same host; `place` is a session's place in what was asked.
+# The others that take place meanwhile in the same venue, with the same speaker or host; `place` is a session's place in what was asked.
 _CLASHES = text(
     """
-    select asked.place, other.session_id, other.venue_id = asked.venue_id as in_venue
+    select asked.place, other.session_id,
+           case when other.venue_id = asked.venue_id then 'venue_taken'
+                when bool_or(speakers.shared) then 'speaker_taken'
+                else 'host_taken' end as code
     from unnest(cast(:places as int[]), cast(:activity_ids as uuid[]), cast(:venue_ids as uuid[]),
                 cast(:starts_at as timestamptz[]), cast(:ends_at as timestamptz[]))
              as asked(place, activity_id, venue_id, starts_at, ends_at)
@@ -54,12 +57,23 @@ _CLASHES = text(
          join period on period.starts_at < asked.ends_at and period.ends_at > asked.starts_at
          join session other on other.session_id = period.session_id and other.status = 'scheduled'
          join activity theirs on theirs.activity_id = other.activity_id
+         cross join lateral (
+             select coalesce(mine.details -> 'speakers' ?| array(select jsonb_array_elements_text(theirs.details -> 'speakers')), false)
+                    as shared
+         ) as speakers
     where not other.session_id = any(cast(:besides as uuid[]))
-      and (other.venue_id = asked.venue_id or theirs.host_id = mine.host_id)
+      and (other.venue_id = asked.venue_id or theirs.host_id = mine.host_id or speakers.shared)
     group by asked.place, other.session_id, other.venue_id, asked.venue_id
     order by asked.place, other.session_id
     """
 )
+
+
+TAKEN = {
+    WarningCode.VENUE_TAKEN: "Le lieu accueille déjà une autre séance à cette heure.",
+    WarningCode.SPEAKER_TAKEN: "La personne qui intervient semble annoncée dans une autre séance à cette heure.",
+    WarningCode.HOST_TAKEN: "La structure qui intervient a déjà une autre séance à cette heure.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +111,9 @@ async def clashes(connection: AsyncConnection, wishes: Sequence[Wish], besides: 
         },
     )
     warnings: list[list[DateWarning]] = [[] for _ in wishes]
-    for place, session_id, in_venue in found:
-        code, title = (
-            (WarningCode.VENUE_TAKEN, "Le lieu accueille déjà une autre séance à cette heure.")
-            if in_venue
-            else (WarningCode.HOST_TAKEN, "La structure qui intervient a déjà une autre séance à cette heure.")
-        )
-        warnings[place].append(DateWarning(code=code, title=title, session_id=session_id))
+    for place, session_id, code in found:
+        taken = WarningCode(code)
+        warnings[place].append(DateWarning(code=taken, title=TAKEN[taken], session_id=session_id))
     return [tuple(each) for each in warnings]
 
 
