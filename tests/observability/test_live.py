@@ -35,6 +35,7 @@ EMPTY_PANELS = {
     "labo-overview: Timers run": "nothing is due during the test",
     "labo-mail: Attempts": "nobody subscribed to events",
     "labo-mail: Time of an attempt": "nobody subscribed to events",
+    "labo-mail: Tchap": "the bot is off",
 }
 EMPTY_SELECTORS = {
     'labo_requests_total{code="internal_error"}': "there is no bug",
