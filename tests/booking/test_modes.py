@@ -354,6 +354,17 @@ async def test_B9_the_audit_judges_each_mode(booking: Database, damage: str, cod
     assert code in await findings(booking)
 
 
+async def test_B3_the_audit_finds_an_agent_with_a_place_in_each_mode(booking: Database) -> None:
+    session_id = await given_session(booking, capacity=1, remote_capacity=1)
+    room, _ = await book(booking, session_id), await book(booking, session_id, remote=True)
+
+    async with booking.begin() as tx:
+        await tx.execute(text("drop index booking_one_active_place"))
+        await tx.execute(text("update booking set agent_id = :agent_id"), {"agent_id": room.agent_id})
+
+    assert await findings(booking) == {"two_places_of_one_agent"}
+
+
 async def test_B1_the_database_refuses_a_seat_too_many_at_a_distance(booking: Database) -> None:
     session_id = await given_session(booking, capacity=1, remote_capacity=1)
     await book(booking, session_id, remote=True)

@@ -90,6 +90,7 @@ _AUDIT = text(
                remote,
                sum(seats) as seats,
                count(*) as places,
+               count(distinct agent_id) as agents,
                coalesce(max(session_sequence), 0) as last_place,
                max(session_sequence) filter (where given and not priority) as last_seated,
                max(coalesce(given_sequence, session_sequence)) filter (where given and not priority) as last_given,
@@ -103,10 +104,6 @@ _AUDIT = text(
                bool_or(stray) as stray,
                bool_or(no_names_timer) as no_names_timer
         from place where cast(:session_ids as uuid[]) is null or session_id = any(cast(:session_ids as uuid[])) group by session_id, remote
-    ), doubled as (
-        select session_id from place
-        where cast(:session_ids as uuid[]) is null or session_id = any(cast(:session_ids as uuid[]))
-        group by session_id having count(*) <> count(distinct agent_id)
     ), mode as (
         select session_id, status, starts_at, offers_until, sequence, false as remote, capacity, held, waiting, passed, over_capacity
         from session
@@ -118,7 +115,6 @@ _AUDIT = text(
     select distinct mode.session_id, found.code
     from mode
     left join counted using (session_id, remote)
-    left join doubled using (session_id)
     cross join lateral (
         select (select count(*) from booking
                 where booking.session_id = mode.session_id and booking.remote = mode.remote and state = 'waiting' and offer_state is null)
@@ -129,7 +125,10 @@ _AUDIT = text(
         ('held_is_not_the_number_of_seats_given', held <> coalesce(seats, 0)),
         ('waiting_is_not_the_length_of_the_queue', waiting <> entries),
         ('more_seats_given_than_there_are', seats > capacity + over_capacity),
-        ('two_places_of_one_agent', doubled.session_id is not null),
+        ('two_places_of_one_agent', agents <> places or remote and places > 0 and exists (
+            select from booking there join booking here using (session_id, agent_id)
+            where there.session_id = mode.session_id and there.remote and not here.remote
+              and there.state in ('confirmed', 'waiting') and here.state in ('confirmed', 'waiting'))),
         ('a_place_from_the_future', last_place > sequence),
         ('seated_before_one_who_waited_longer', last_seated > waits_longest or last_first_seated > first_waits_longest),
         ('seated_before_one_with_a_priority_token', last_given > first_waits_longest),
