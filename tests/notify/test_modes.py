@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from services.notify.feeds import store as feeds
 from shared.contracts.booking import BookingConfirmed, BookingState
 from shared.contracts.catalog import DeliveryMode
+from shared.contracts.feedback import FeedbackRequested, Survey
 from shared.contracts.modes import BookingModeChanged
 from tests.notify.conftest import Office
 from tests.notify.given import HALL, LIBRARY, Seat, a_session, changed, rescheduled, scheduled
@@ -22,6 +23,11 @@ class Followed(Seat):
 
     def moved(self, *, remote: bool) -> BookingModeChanged:
         return BookingModeChanged(**self._next(BookingState.CONFIRMED), remote=remote)
+
+
+def surveyed(seat: BookingConfirmed) -> FeedbackRequested:
+    asked = seat.model_dump(include={"booking_id", "session_id", "agent_id"})
+    return FeedbackRequested(**asked, version=1, invitation_id=uuid4(), survey=Survey.HOT, open_until=NOON + timedelta(days=30))
 
 
 async def test_B9_a_place_at_a_distance_is_told_without_the_room(office: Office) -> None:
@@ -60,6 +66,22 @@ async def test_B9_a_change_of_mode_updates_the_entry_in_place_and_the_feed(offic
     async with office.database.connect() as connection:
         (kept,) = await feeds.seats(connection, agent_id)
     assert kept.session.venue is None
+
+
+async def test_B9_who_followed_at_a_distance_is_asked_about_no_room(office: Office) -> None:
+    office.listen()
+    session = a_session(delivery_mode=DeliveryMode.HYBRID, remote_capacity=20)
+    here, there = Seat(session, uuid4()).confirmed(), Followed(session, uuid4()).at_a_distance()
+    await office.publish(scheduled(session), here, there)
+    await office.consumed()
+    office.send()
+    await office.mails(2)
+
+    await office.publish(*(surveyed(seat) for seat in (here, there)))
+    await office.consumed()
+
+    told = {str(mail["To"]): body(mail) for mail in (await office.mails(4))[2:]}
+    assert sorted(HALL.name in text for text in told.values()) == [False, True]
 
 
 async def test_E3_who_changes_their_mind_at_once_reads_the_last_word_alone(office: Office) -> None:

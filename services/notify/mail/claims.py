@@ -139,11 +139,19 @@ async def matter_of(tx: AsyncConnection, mail: Mail) -> Known | None:
     )
 
 
-async def session_of(tx: AsyncConnection, session_id: UUID) -> SessionState:
-    """As it is known now; a mail about it is claimed only once it is."""
-    return SessionState.model_validate(
-        await tx.scalar(text("select state from session where session_id = :session_id"), {"session_id": session_id})
-    )
+_SESSION_OF = text(
+    """
+    select session.state, coalesce(booking.remote, false) as remote
+    from session left join booking on booking.booking_id = :booking_id
+    where session.session_id = :session_id
+    """
+)
+
+
+async def session_of(tx: AsyncConnection, mail: Mail) -> SessionState:
+    """As it is known now, as the reader followed it (B9); a mail about it is claimed only once it is."""
+    row = (await tx.execute(_SESSION_OF, {"session_id": mail.session_id, "booking_id": mail.booking_id})).one()
+    return SessionState.model_validate(row.state).followed(remote=row.remote)
 
 
 def _before(stored: Mapping[str, Any], *, remote: bool) -> Before:

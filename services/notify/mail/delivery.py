@@ -210,8 +210,7 @@ class Delivery:
         """None when nothing is left to tell."""
         now = datetime.now(UTC)  # real time, whatever the demonstration's clock says
         if mail.kind in ATTENDANCE and mail.session_id is not None:
-            session = await claims.session_of(tx, mail.session_id)
-            return compose.about_attendance(self.writer, mail, session, contact, now)
+            return compose.about_attendance(self.writer, mail, await claims.session_of(tx, mail), contact, now)
         if mail.kind is MailKind.NEWS:
             sessions = worth_telling(await news.sessions(tx, [UUID(each) for each in mail.details["session_ids"]]), clock.now())
             return compose.about_news(self.writer, mail_id=mail.id, sessions=sessions, contact=contact, now=now) if sessions else None
