@@ -168,6 +168,22 @@ async def test_N3_one_question_at_a_time(booking: Database) -> None:
     assert question(await now_of(booking, alice)) == ("to_reconfirm", "open")
 
 
+async def test_N3_a_move_within_the_day_asks_anew_and_silence_still_gives_the_seat_away(booking: Database) -> None:
+    (alice,) = await given_full(booking, ALICE)
+    await given_strikes(booking, ALICE)
+    await the_day_comes(booking)
+
+    await hear(booking, catalog_says(alice.session_id, version=2, capacity=1, starts_at=START + timedelta(hours=2)))
+    asked = await now_of(booking, alice)
+    assert question(asked) == ("to_reconfirm", "open")
+    assert asked.pending
+    it_is(asked.pending.deadline)
+    await timers_fire(booking)
+
+    assert (await now_of(booking, alice)).reason == "la séance a été déplacée, et vous n'avez pas répondu avant le 17 mars 2027 à 16 h"
+    await nothing_is_wrong(booking)
+
+
 async def test_N3_the_question_follows_a_session_that_moves_and_goes_with_one_that_is_cancelled(booking: Database) -> None:
     alice, bob = (await given_full(booking, ALICE))[0], (await given_full(booking, BOB))[0]
     for agent_id in (ALICE, BOB):

@@ -153,9 +153,25 @@ async def test_M1_silence_keeps_the_seat_on_the_same_day_and_releases_it_on_anot
     released = fact == "booking_released"
     assert ((await now_of(booking, head)).offer is not None) == released, "a released seat serves the queue at once"
     if released:
-        assert after.reason == "la séance a changé de jour, et vous n'avez pas répondu avant le 4 mars 2027 à 9 h"
+        assert after.reason == "la séance a été déplacée, et vous n'avez pas répondu avant le 4 mars 2027 à 9 h"
         with pytest.raises(ReconfirmationExpired):
             await confirm(booking, seat)
+    await nothing_is_wrong(booking)
+
+
+async def test_M1_a_second_move_within_the_day_does_not_soften_a_question_about_another_day(booking: Database) -> None:
+    session_id, (seat, settled) = await given_seats(booking)
+    await is_moved(booking, session_id, DAY)
+    await confirm(booking, settled)
+
+    await is_moved(booking, session_id, DAY + 2 * HOUR, version=3)
+
+    assert question(await now_of(booking, seat)) == ("to_reconfirm", "open", False), "this agent never said that they come that day"
+    assert question(await now_of(booking, settled)) == ("to_reconfirm", "open", True)
+    it_is(THURSDAY_9)
+    await timers_fire(booking)
+    assert (await now_of(booking, seat)).state is BookingState.CANCELLED_BY_LAB
+    assert (await now_of(booking, settled)).state is BookingState.CONFIRMED
     await nothing_is_wrong(booking)
 
 

@@ -223,6 +223,7 @@ async def test_what_has_not_changed_is_not_sent_again(open_house: House, eventua
     changed = await eventually(sent_again)
     assert "last-modified" not in changed.headers  # within the minute its date says too little
     assert await asked(if_modified_since=date) == 200
+    assert await asked(if_modified_since=datetime.now(UTC).strftime(HTTP_DATE)) == 200
 
 
 async def heard_of(house: House, session_id: UUID) -> bool:

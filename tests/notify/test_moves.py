@@ -36,7 +36,7 @@ class Booked(Seat):
         return BookingReconfirmed(**self._next(BookingState.CONFIRMED), pending=_question(PendingState.GRANTED))
 
     def released(self) -> BookingReleased:
-        said: dict[str, Any] = {"pending": _question(PendingState.EXPIRED), "reason": "la séance a changé de jour"}
+        said: dict[str, Any] = {"pending": _question(PendingState.EXPIRED), "reason": "la séance a été déplacée"}
         return BookingReleased(**self._next(BookingState.CANCELLED_BY_LAB), **said)
 
 
@@ -84,7 +84,7 @@ async def test_M1_one_mail_tells_of_the_move_and_asks_whichever_is_heard_first(o
         text = body(mail, kind).replace("&#39;", "'")
         assert "avant le jeudi 4 mars 2027 à 9 h" in text
         assert "Motif : salle inondée" in text
-        assert "sans réponse de votre part, la place ira à un autre agent" in text
+        assert "Sans réponse de votre part, la place ira à un autre agent" in text
         assert "rang 1" not in text
         assert links_in(office, text) == [
             Link(purpose, seat.booking_id, seat.agent_id, DEADLINE) for purpose in (Purpose.CONFIRM_BOOKING, Purpose.GIVE_UP_SEAT)
@@ -145,7 +145,7 @@ async def test_M1_a_seat_that_was_not_answered_for_leaves_the_calendar(office: O
 
     mail = (await office.mails(3))[2]
     assert mail["subject"].startswith("Votre place n'est plus gardée")
-    assert "a changé de jour" in body(mail)
+    assert "a été déplacée" in body(mail)
     assert [each["method"] for each in calendars(mail)] == ["CANCEL"]
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.booking.deadlines.domain import PARIS, IsHoliday, in_french, working_days_after
-from services.booking.pending.domain import ANSWER_DAYS, asked, became
+from services.booking.pending.domain import ANSWER_DAYS, asked, became, is_open
 from services.booking.seats.domain import Session
 from shared.contracts.approval import BookingReleased
 from shared.contracts.booking import Booking, BookingState, Pending, PendingKind, PendingState
@@ -19,7 +19,7 @@ TOLERATED = timedelta(minutes=30)
 NOTICE = timedelta(hours=24)
 PHONED_UNDER = timedelta(hours=48)
 UNANSWERED = {
-    PendingKind.TO_RECONFIRM: "la séance a changé de jour, et vous n'avez pas répondu avant le {}",
+    PendingKind.TO_RECONFIRM: "la séance a été déplacée, et vous n'avez pas répondu avant le {}",
     PendingKind.TO_CONFIRM: "vous n'avez pas confirmé votre venue avant le {}",
 }
 
@@ -82,7 +82,10 @@ def move(agreed: Dates, now: Dates) -> Move:
 
 
 def ask(session: Session, booking: Booking, how: Move, now: datetime, is_holiday: IsHoliday) -> BookingReconfirmationRequested:
-    """Within three working days and 24 hours before the start; with less than that left the seat is kept in any case."""
+    """Within three working days and 24 hours before the start; with less than that left the seat is kept in any case.
+
+    A question whose silence gives the seat away (another day, N3) is not softened by a next move within the day.
+    """
     last = session.starts_at - NOTICE
     urgent = now >= last
     deadline = session.starts_at if urgent else min(working_days_after(now, ANSWER_DAYS, is_holiday), last)
@@ -90,11 +93,15 @@ def ask(session: Session, booking: Booking, how: Move, now: datetime, is_holiday
     return BookingReconfirmationRequested(
         **session.next_of(booking, now),
         state=BookingState.CONFIRMED,
-        pending=asked(PendingKind.TO_RECONFIRM, now, deadline, silence_keeps=urgent or not day_changed),
+        pending=asked(PendingKind.TO_RECONFIRM, now, deadline, silence_keeps=urgent or not (day_changed or _silence_releases(booking))),
         day_changed=day_changed,
         urgent=urgent,
         reason=booking.reason or "",
     )
+
+
+def _silence_releases(booking: Booking) -> bool:
+    return is_open(booking) and booking.pending is not None and not booking.pending.silence_keeps
 
 
 def confirm(session: Session, booking: Booking, now: datetime) -> BookingReconfirmed:
