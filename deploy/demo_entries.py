@@ -119,12 +119,20 @@ class GroupEntry(Entry):
     choice: Choice = GroupChoice.ALL_OR_NOTHING
 
 
+class QuotaEntry(Entry):
+    seats: int
+    until: Day
+    newcomers: bool = False
+    departments: list[str] = []
+
+
 class SessionEntry(Entry):
     slug: Slug
     periods: list[WrittenPeriod]
     capacity: int
     remote_capacity: int | None = None
     quorum: int | None = None
+    quota: QuotaEntry | None = None
     venue: str | None = None
     opens: Day | None = None
     private: bool = False

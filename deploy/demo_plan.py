@@ -17,6 +17,7 @@ from deploy.demo_entries import (
     MovedToDay,
     OrgUnitEntry,
     ProjectEntry,
+    QuotaEntry,
     SeriesEntry,
     SessionEntry,
     VenueEntry,
@@ -25,10 +26,12 @@ from deploy.demo_entries import (
 from deploy.demo_requests import PlannedRequest, read_requests
 from deploy.demo_tables import RefusedEntry, Tables, WrongField
 from shared.clock import PARIS
-from shared.contracts.catalog import AddHost, AddVenue, CancelSession, DraftActivity, Improvement, RescheduleSession, ScheduleSession
+from shared.contracts.catalog import AddHost, AddVenue, CancelSession, DraftActivity, RescheduleSession, ScheduleSession
+from shared.contracts.feedback import Improvement
 from shared.contracts.gateway import AddContact, RegisterAgent
 from shared.contracts.groups import BookGroup
 from shared.contracts.projects import AddLogbookEntry, CloseEngagement, DecideApplication, StartEngagement, SubmitApplication
+from shared.contracts.quotas import Quota
 from shared.contracts.series import DateContent, GenerateSeries, WallTimes
 
 FOLDER = Path(__file__).with_name("demo")
@@ -136,6 +139,7 @@ class Reader:
             self._tables.must_exist("org_units", "org_unit", agent.org_unit)
             siret = units[agent.org_unit].siret if agent.org_unit in units else None
             said = agent.model_dump(include={"sub", "given_name", "usual_name", "email", "org_unit", "roles", "innovation_referent"})
+            said |= {"department": units[agent.org_unit].department} if siret else {}
             return entry, RegisterAgent(agent_id=agent_id(agent.sub), siret=siret, **said)
 
         self.plan.agents = self._tables.each(f"{AGENTS}: agents", tables["agents"], AgentEntry, register, key="sub")
@@ -234,6 +238,7 @@ class Reader:
             venue_id=demo_id("venue", session.venue) if session.venue else None,
             periods=tuple(session.periods),
             opens_at=_opening(session.opens),
+            quota=session.quota and _quota(session.quota),
             **session.model_dump(include={"capacity", "remote_capacity", "quorum", "private"}),
         )
         move = cancel = None
@@ -297,6 +302,11 @@ def _line(slug: str, place: int, line: LogbookLine) -> AddLogbookEntry:
 def _turn(times: str) -> WallTimes:
     start, end = read_times(times)
     return WallTimes(start=start, end=end)
+
+
+def _quota(said: QuotaEntry) -> Quota:
+    until = datetime.combine(said.until, time(), PARIS)
+    return Quota(seats=said.seats, until=until, newcomers=said.newcomers, departments=tuple(said.departments))
 
 
 def _opening(day: date | None) -> datetime | None:

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.contracts.catalog import ActivityPublished, ActivityType, DeliveryMode, Improvement, Improvements, Text, Title
+from shared.contracts.catalog import ActivityPublished, ActivityType, DeliveryMode, Text, Title
 from shared.contracts.details import ActivityDetails
+from shared.contracts.feedback import Improvement, Improvements
 from shared.contracts.messages import Message, Request
 
 

@@ -258,7 +258,8 @@ class BookSeat(Request[Booking]):
     """A seat for an agent, or a place in the queue (B1, B2).
 
     Refuses `session_not_ready` (409, retryable: its dates have not arrived yet, E1), `session_started`, `session_is_cancelled`,
-    `booking_not_open_yet` (with `opens_at`, B6), `booking_closed` (with `closes_at`, B6), `already_booked` (with `booking_id`, B3),
+    `booking_not_open_yet` (with `opens_at`, B6; also to whom reserved seats are not for, W1), `quota_taken` (the reserved ones are, with
+    `opens_at`, when booking opens to everybody), `booking_closed` (with `closes_at`, B6), `already_booked` (with `booking_id`, B3),
     `fair_use_limit` (with `limit` and the `bookings` that count, B10), `overlap` (with its clashes, which `SwapBooking` would give back;
     only where a seat would be had, for queues may overlap, B5), `line_manager_required` (the session needs an approval, B7),
     `no_remote_places` (`remote` where the session has none, B9), `not_allowed` (for another agent without the role `operator`, `lab_team`

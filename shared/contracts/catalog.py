@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
@@ -10,7 +10,9 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from shared.contracts.details import ActivityDetails
+from shared.contracts.feedback import Improvements
 from shared.contracts.messages import Acknowledged, Event, Message, Request
+from shared.contracts.quotas import Department, Quota
 
 Title = Annotated[str, Field(min_length=3, max_length=200)]
 Text = Annotated[str, Field(max_length=4000)]
@@ -96,6 +98,8 @@ class SessionState(Message):
     """True when it was made for one group, as agreed with it: not in the public programme, and groups may have all of it (G4)."""
     needs_approval: bool = False
     """Whether a seat is only an agent's once their line manager agrees (B7)."""
+    quota: Quota | None = None
+    """Who may book first, and how many seats; None where everybody books at once (W1)."""
 
     @property
     def starts_at(self) -> datetime:
@@ -108,18 +112,6 @@ class SessionState(Message):
     def followed(self, *, remote: bool) -> Self:
         """As it is for one agent: whoever has a place at a distance comes nowhere (B9)."""
         return self.model_copy(update={"delivery_mode": DeliveryMode.REMOTE, "venue": None}) if remote else self
-
-
-class Improvement(Message):
-    """« Vous avez dit, nous avons fait » : what participants said of an activity, in the lab's own words, and what came of it."""
-
-    said: Annotated[str, Field(min_length=1, max_length=300)]
-    done: Annotated[str, Field(min_length=1, max_length=300)]
-    since: date
-    """The day since when it is so, as people are told: the year and the month are shown."""
-
-
-Improvements = Annotated[tuple[Improvement, ...], Field(max_length=10)]
 
 
 # --- events --------------------------------------------------------------------------------------------------------------------------
@@ -233,7 +225,7 @@ class AddVenue(Request[Acknowledged]):
     name: Title
     address: Annotated[str, Field(max_length=300)]
     city: Annotated[str, Field(max_length=100)]
-    department: Annotated[str, Field(pattern=r"^(\d{2}|2[AB])$")]
+    department: Department
     capacity: Seats
     step_free_access: bool
     public_transport: Annotated[str, Field(max_length=300)] = ""
@@ -281,7 +273,8 @@ class ScheduleSession(Request[SessionState]):
 
     Refuses `activity_unknown`, `activity_not_published`, `activity_is_archived`, `venue_unknown`, `venue_required`, `venue_unexpected`
     (a remote activity), `venue_too_small`, `venue_closed`, `periods_invalid`, `session_in_past`, `quorum_too_high`,
-    `remote_capacity_unexpected` (not a hybrid activity), `session_exists`.
+    `remote_capacity_unexpected` (not a hybrid activity), `quota_invalid` (and what is wrong with it), `quota_too_late`
+    (booking is open already, W1), `session_exists`.
     """
 
     subject: ClassVar[str] = "rpc.catalog.schedule_session.v1"
@@ -300,6 +293,8 @@ class ScheduleSession(Request[SessionState]):
     """For one group only: not shown in the public programme."""
     needs_approval: bool | None = None
     """Whether line managers are asked; as its activity says when left out (B7)."""
+    quota: Quota | None = None
+    """Who may book first: between `opens_at`, which it needs, and before the first hour of the session (W1)."""
 
 
 class RescheduleSession(Request[SessionState]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, ClassVar
 from uuid import UUID
@@ -117,3 +118,15 @@ class GetFeedback(Request[SessionFeedback]):
 
     subject: ClassVar[str] = "rpc.booking.get_feedback.v1"
     session_id: UUID
+
+
+class Improvement(Message):
+    """« Vous avez dit, nous avons fait » : what participants said of an activity, in the lab's own words, and what came of it."""
+
+    said: Annotated[str, Field(min_length=1, max_length=300)]
+    done: Annotated[str, Field(min_length=1, max_length=300)]
+    since: date
+    """The day since when it is so, as people are told: the year and the month are shown."""
+
+
+Improvements = Annotated[tuple[Improvement, ...], Field(max_length=10)]

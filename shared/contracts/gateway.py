@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from shared.contracts.catalog import ActivityType, DeliveryMode
 from shared.contracts.messages import Acknowledged, Event, Message, Request
+from shared.contracts.quotas import Department
 
 Role = Literal["agent", "coach", "committee", "lab_team", "operator"]
 
@@ -27,6 +28,8 @@ class AgentEvent(Event):
     agent_id: UUID
     org_unit: str
     """Code of the administration the agent works in."""
+    department: Department | None = None
+    """Where that is, as far as the directory was told."""
     roles: tuple[Role, ...]
     """What the agent may do in the lab."""
 
@@ -126,6 +129,8 @@ class RegisterAgent(Request[Acknowledged]):
     roles: tuple[Role, ...] = ("agent",)
     innovation_referent: bool = False
     """Whether they may book for agents of their org unit."""
+    department: Department | None = None
+    """Where they work; without it, where the workplace of this SIRET is known to be."""
 
 
 class DemoToken(Message):

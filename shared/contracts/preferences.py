@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from shared.contracts.messages import Message, Request
+from shared.contracts.quotas import Department
 
 
 class Topic(StrEnum):
@@ -25,7 +26,6 @@ class Topic(StrEnum):
 
 
 Theme = Annotated[str, Field(min_length=1, max_length=100)]
-Department = Annotated[str, Field(pattern=r"^(\d{2}|2[AB])$")]
 
 
 class Preferences(Message):

@@ -51,6 +51,7 @@ from shared.contracts.catalog import (
 )
 from shared.contracts.messages import Envelope
 from shared.contracts.moves import ConfirmBooking
+from shared.contracts.quotas import Quota
 from shared.database import Database
 from shared.errors import Refused
 from shared.inbox import Delivery
@@ -183,6 +184,7 @@ def catalog_says(
     city: str | None = None,
     quorum: int | None = None,
     remote_capacity: int | None = None,
+    quota: Quota | None = None,
 ) -> SessionScheduled | SessionRescheduled | SessionCancelled:
     """The event of catalog that this version of a session would come with."""
     start = starts_at or in_days(30)
@@ -207,6 +209,7 @@ def catalog_says(
         periods=periods,
         capacity=capacity,
         quorum=quorum,
+        quota=quota,
         status=status,  # pyright: ignore[reportArgumentType] - one of the two
         cancellation_reason="intervenant souffrant" if status == "cancelled" else None,
     )

@@ -18,8 +18,9 @@ from services.catalog.life import handlers
 from services.catalog.life.domain import NAMED, ActivityHasSessions, archive
 from shared.bus import Caller
 from shared.contracts.activities import ActivityState, ArchiveActivity, EditActivity, GetActivity
-from shared.contracts.catalog import CancelSession, GetSession, Improvement, ListSessions, PublishActivity, RescheduleSession, SessionState
+from shared.contracts.catalog import CancelSession, GetSession, ListSessions, PublishActivity, RescheduleSession, SessionState
 from shared.contracts.details import CoachingDetails, TrainingDetails
+from shared.contracts.feedback import Improvement
 from shared.database import Database
 from shared.errors import NotAllowed, Refused, VersionConflict
 from tests.catalog.givens import (

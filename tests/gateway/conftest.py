@@ -141,6 +141,7 @@ class House:
                 email=agent.email,
                 siret=agent.org_unit.siret,
                 org_unit=agent.org_unit.code,
+                department=agent.org_unit.department,
                 roles=agent.roles,  # pyright: ignore[reportArgumentType]
             )
             for agent in agents

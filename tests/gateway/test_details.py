@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from services.gateway.portal.details import Fact, facts, group, hours
-from shared.contracts.catalog import ActivityType, Improvement
+from shared.contracts.catalog import ActivityType
 from shared.contracts.details import (
     CoachingDetails,
     InnovationThursdayDetails,
@@ -18,6 +18,7 @@ from shared.contracts.details import (
     TrainingDetails,
     WorkshopSupportDetails,
 )
+from shared.contracts.feedback import Improvement
 from tests.gateway.conftest import House, add_session
 
 Eventually = Callable[..., Awaitable[Any]]

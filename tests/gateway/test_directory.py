@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -120,6 +121,19 @@ async def test_S1_a_first_sign_in_registers_the_agent_where_the_siret_says(direc
 
     assert (agent.org_unit, agent.roles, agent.version) == ("PREF-31", ("agent",), 1)
     assert await said(directory) == [("agent_registered", 1), ("agent_registered", 1)]
+
+
+async def test_W1_where_a_workplace_is_goes_with_everybody_who_works_there(directory: Database) -> None:
+    await sign_in(directory, GARONNE)
+    await register(directory, an_order(sub="someone-else", email="autre@exemple.invalid", department="31"))
+    await register(directory, an_order(sub="a-third", email="tiers@exemple.invalid"))  # where it is stays, if that is not said
+
+    again = await sign_in(directory, GARONNE)
+
+    assert again.department == "31"
+    async with directory.connect() as connection:
+        told = (await connection.scalars(text("select payload from outbox order by id"))).all()
+    assert [json.loads(payload)["department"] for payload in told] == [None, "31", "31", "31"]
 
 
 async def test_S1_an_unknown_siret_locks_nobody_out(directory: Database) -> None:

@@ -93,6 +93,10 @@ class Agenda:
     lifted: frozenset[UUID] = frozenset()
     """Sessions for which the lab lifted the limit of fair use (B10)."""
 
+    @property
+    def has_a_seat(self) -> bool:
+        return any(place.seated for place in self.places)
+
     def place_in(self, session_id: UUID) -> UUID | None:
         return next((place.booking_id for place in self.places if place.occasion.session_id == session_id), None)
 

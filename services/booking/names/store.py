@@ -33,9 +33,10 @@ _JOIN = """
     where booking_id = any($1::uuid[])
 """
 _KEEP_UNITS = """
-    insert into agent_unit as known (agent_id, org_unit)
-    select agent_id, org_unit from unnest($1::uuid[], $2::text[]) as heard(agent_id, org_unit)
-    on conflict (agent_id) do update set org_unit = excluded.org_unit where known.org_unit <> excluded.org_unit
+    insert into agent_unit as known (agent_id, org_unit, department)
+    select agent_id, org_unit, department from unnest($1::uuid[], $2::text[], $3::text[]) as heard(agent_id, org_unit, department)
+    on conflict (agent_id) do update set org_unit = excluded.org_unit, department = excluded.department
+    where (known.org_unit, known.department) is distinct from (excluded.org_unit, excluded.department)
 """
 
 
@@ -65,4 +66,5 @@ async def units(tx: AsyncConnection, agent_ids: Sequence[UUID]) -> Mapping[UUID,
 
 async def keep_units(tx: AsyncConnection, heard: Sequence[AgentEvent]) -> None:
     ordered = sorted(heard, key=lambda each: each.agent_id)
-    await fetch(tx, _KEEP_UNITS, [each.agent_id for each in ordered], [each.org_unit for each in ordered])
+    columns = [(each.agent_id, each.org_unit, each.department) for each in ordered]
+    await fetch(tx, _KEEP_UNITS, *map(list, zip(*columns, strict=True)))

@@ -15,6 +15,7 @@ from services.booking.agenda.domain import Agenda, Occasion
 from services.booking.deadlines.domain import IsHoliday, Milestones, in_french, offer_deadline
 from services.booking.offers.domain import OfferAnswered, OfferExpired, OfferUnknown, is_offered
 from services.booking.pending.domain import is_open
+from services.booking.quotas.domain import Applicant, must_be_admitted
 from services.booking.seats.refusals import (
     AlreadyBooked,
     BookingClosed,
@@ -46,6 +47,7 @@ from shared.contracts.catalog import DeliveryMode, SessionState
 from shared.contracts.modes import BookingModeChanged
 from shared.contracts.names import BookingJoinedGroup
 from shared.contracts.overbooking import VolunteerSought
+from shared.contracts.quotas import Quota
 
 Opening = BookingConfirmed | WaitlistJoined | BookingApprovalRequested
 OfferFact = SeatOfferMade | SeatOfferAccepted | SeatOfferDeclined | SeatOfferExpired
@@ -75,6 +77,7 @@ class Session:
     needs_approval: bool = False  # by the line manager (B7)
     first_waiting: int = 0  # of those who wait, how many came with a priority token; read only when somebody brings one (W1)
     passed: int = 0  # free seats that the groups of the queue did not take: whoever comes next may have them (W6)
+    quota: Quota | None = None  # seats in the room that some may book before everybody else (W1)
     distant: Session | None = field(default=None, repr=False, compare=False)  # its places at a distance, if it has any (B9)
     room: Session | None = field(default=None, repr=False, compare=False)  # of places at a distance: those in the room
 
@@ -102,25 +105,27 @@ class Session:
     def with_places_at_a_distance(self, capacity: int, held: int, waiting: int) -> None:
         there = replace(self.occasion, in_person=False)
         counters = {"capacity": capacity, "held": held, "waiting": waiting, "first_waiting": 0, "passed": 0}
-        self.distant = replace(self, occasion=there, distant=None, room=self, **counters)
+        self.distant = replace(self, occasion=there, distant=None, room=self, quota=None, **counters)
 
     @property
     def over_capacity(self) -> int:
         """Seats held beyond a capacity that was lowered: nobody is removed (B8)."""
         return max(0, self.held - self.capacity)
 
-    def book(self, booking_id: UUID, agent_id: UUID, agenda: Agenda, now: datetime, *, token: bool = False) -> Opening:
+    def book(
+        self, booking_id: UUID, agent_id: UUID, agenda: Agenda, now: datetime, *, token: bool = False, applicant: Applicant | None = None
+    ) -> Opening:
         """Give a seat, or a place in the queue when none is free or someone already waits (B1, B2).
 
         The agent has one active place here at most (B3), is never in two rooms at once (B5), and has no more than is fair (B10). A booking
         that ended is not in the agenda: coming back is a new record at the end of the queue (B4). A priority `token` goes before those who
-        have none, and counts in a queue only (W1).
+        have none, and counts in a queue only (W1). What is reserved at first is for an `applicant` whom the quota admits.
         """
         self.must_be_ahead(now)
         if self.remote and not self.capacity:  # it is hybrid no more (B9)
             raise NoRemotePlaces(f"session {self.session_id}")
         self._must_be_new_to(agent_id, agenda)
-        self.must_be_open(now)
+        self.must_be_open(now, applicant and applicant.beside(agenda))
         agenda.must_have_room_for(self.occasion)
         if self.free_for_newcomers:
             agenda.must_be_free_for(self.occasion)  # who waits may overlap
@@ -224,6 +229,7 @@ class Session:
         self.milestones = milestones
         self.capacity = catalog.capacity
         self.needs_approval = catalog.needs_approval
+        self.quota = catalog.quota
         self.passed = min(self.passed, max(0, self.capacity - self.held))
         self._follow_at_a_distance(catalog)
         self.next_sequence()
@@ -268,12 +274,15 @@ class Session:
         if now >= self.starts_at:
             raise SessionStarted(f"session {self.session_id} began at {self.starts_at.isoformat()}")
 
-    def must_be_open(self, now: datetime) -> None:
+    def must_be_open(self, now: datetime, applicant: Applicant | None = None) -> None:
+        """To everybody, or to this applicant (B6, W1)."""
         opens_at, closes_at = self.milestones.opens_at, self.milestones.closes_at
         if opens_at is not None and now < opens_at:
             raise BookingNotOpenYet(f"session {self.session_id} opens at {opens_at.isoformat()}", opens_at=opens_at.isoformat())
         if now >= closes_at:
             raise BookingClosed(f"session {self.session_id} closed at {closes_at.isoformat()}", closes_at=closes_at.isoformat())
+        if self.quota is not None and now < self.quota.until:
+            must_be_admitted(self.quota, applicant, self.held, self.capacity)
 
     def _must_await_answer(self, booking: Booking, now: datetime) -> None:
         offer = booking.offer
@@ -337,11 +346,3 @@ class Session:
 def _must_be_active(booking: Booking) -> None:
     if booking.state not in ACTIVE_STATES:
         raise BookingNotActive(f"booking {booking.booking_id} is {booking.state}", state=booking.state.value)
-
-
-def give_back(session: Session, booking: Booking, now: datetime) -> BookingCancelled:
-    """A seat in exchange for another: nobody exchanges a rank (B5)."""
-    fact = session.cancel(booking, now)
-    if not isinstance(fact, BookingCancelled):
-        raise BookingNotActive(f"booking {booking.booking_id} is no seat", state=booking.state.value)
-    return fact

@@ -25,6 +25,7 @@ from services.booking.priority.store import Token
 from services.booking.queue import domain as queue
 from services.booking.queue.domain import Moment
 from services.booking.quorum.planning import plan_decision
+from services.booking.quotas import queries as quotas
 from services.booking.seats import queries, store
 from services.booking.seats.deciding import (
     OFFER_EXPIRES,
@@ -37,8 +38,8 @@ from services.booking.seats.deciding import (
     set_timers,
     settle,
 )
-from services.booking.seats.domain import Change, Fact, Opening, Session, give_back
-from services.booking.seats.refusals import BookingUnknown, NoSeatToSwap, SessionNotReady
+from services.booking.seats.domain import Change, Fact, Opening, Session
+from services.booking.seats.refusals import BookingNotActive, BookingUnknown, NoSeatToSwap, SessionNotReady
 from services.booking.strikes.planning import plan_confirmations
 from shared import clock, outbox
 from shared.bus import Caller
@@ -47,6 +48,7 @@ from shared.contracts.agenda import SwapBooking
 from shared.contracts.booking import (
     AcceptOffer,
     Booking,
+    BookingCancelled,
     BookingConfirmed,
     BookingList,
     BookSeat,
@@ -80,6 +82,7 @@ async def book_seats(orders: Sequence[Order[BookSeat]], tx: AsyncConnection) -> 
     sessions, agendas, with_tokens = await store.lock_for_orders(tx, asked, clock.now())
     now = clock.now()
     tokens = _Tokens(await priority.brought(tx, asked, now), sessions) if with_tokens else _Tokens({}, sessions)
+    applicants = await quotas.applicants(tx, sessions.values(), agendas, now)
 
     answers: list[Booking | Refused] = []
     facts: list[tuple[Fact, Order[BookSeat]]] = []
@@ -92,7 +95,7 @@ async def book_seats(orders: Sequence[Order[BookSeat]], tx: AsyncConnection) -> 
             session = session.places(remote=order.request.remote)
             agenda, token = agendas[agent_id], tokens.of(session_id, agent_id)
             must_name_a_manager(session, order.request.manager_id)
-            fact = session.book(outbox.uuid7(), agent_id, agenda, now, token=token is not None)
+            fact = session.book(outbox.uuid7(), agent_id, agenda, now, token=token is not None, applicant=applicants.get(agent_id))
             fact = ask_first(session, fact, order.request.manager_id, now, is_holiday)
         except Refused as refusal:
             answers.append(refusal)
@@ -125,8 +128,9 @@ async def swap_booking(request: SwapBooking, caller: Caller, tx: AsyncConnection
     left, now = agenda.without(old.booking_id), clock.now()
     must_name_a_manager(session, manager_id := request.manager_id or old.manager_id)
 
-    back = give_back(given, old, now)
-    fact = session.book(outbox.uuid7(), old.agent_id, left, now)
+    back = _give_back(given, old, now)
+    applicants = await quotas.applicants(tx, [session], [old.agent_id], now)
+    fact = session.book(outbox.uuid7(), old.agent_id, left, now, applicant=applicants.get(old.agent_id))
     if not isinstance(fact, BookingConfirmed):
         raise NoSeatToSwap(f"session {session.session_id} has {session.waiting} waiting")
     fact = ask_first(session, fact, manager_id, now, is_holiday)
@@ -164,7 +168,7 @@ async def accept_offer(request: AcceptOffer, caller: Caller, tx: AsyncConnection
     if request.instead_of is not None:
         old = await own_booking(tx, request.instead_of, booking.agent_id)
         given, agenda = sessions[old.session_id].places(remote=old.remote), agenda.without(old.booking_id)
-        back = give_back(given, old, now)
+        back = _give_back(given, old, now)
         await record(tx, given, [back, *await serve_queue(tx, given, "place libérée", now)], caller)
 
     session = sessions[booking.session_id].places(remote=booking.remote)
@@ -319,3 +323,11 @@ class _Tokens:
     def of(self, session_id: UUID, agent_id: UUID) -> Token | None:
         token = self._brought.get((session_id, agent_id))
         return None if token is None or token.token_id in self.used else token
+
+
+def _give_back(session: Session, booking: Booking, now: datetime) -> BookingCancelled:
+    """A seat in exchange for another: nobody exchanges a rank (B5)."""
+    fact = session.cancel(booking, now)
+    if not isinstance(fact, BookingCancelled):
+        raise BookingNotActive(f"booking {booking.booking_id} is no seat", state=booking.state.value)
+    return fact

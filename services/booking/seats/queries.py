@@ -105,11 +105,12 @@ _AUDIT = text(
                bool_or(no_names_timer) as no_names_timer
         from place where cast(:session_ids as uuid[]) is null or session_id = any(cast(:session_ids as uuid[])) group by session_id, remote
     ), mode as (
-        select session_id, status, starts_at, offers_until, sequence, false as remote, capacity, held, waiting, passed, over_capacity
+        select session_id, status, starts_at, offers_until, sequence, false as remote, capacity, held, waiting, passed, over_capacity,
+               quota
         from session
         union all
         select session_id, status, starts_at, offers_until, sequence, true, coalesce(remote_capacity, 0), remote_held, remote_waiting, 0,
-               remote_over_capacity
+               remote_over_capacity, null
         from session
     )
     select distinct mode.session_id, found.code
@@ -125,6 +126,8 @@ _AUDIT = text(
         ('held_is_not_the_number_of_seats_given', held <> coalesce(seats, 0)),
         ('waiting_is_not_the_length_of_the_queue', waiting <> entries),
         ('more_seats_given_than_there_are', seats > capacity + over_capacity),
+        ('more_seats_given_than_are_reserved',
+         cast(quota ->> 'until' as timestamptz) > :now and held > cast(quota ->> 'seats' as int)),
         ('two_places_of_one_agent', agents <> places or remote and places > 0 and exists (
             select from booking there join booking here using (session_id, agent_id)
             where there.session_id = mode.session_id and there.remote and not here.remote

@@ -27,6 +27,13 @@ class BookingNotOpenYet(Refused):  # travels with `opens_at` (B6)
     title = "Les inscriptions à cette séance ne sont pas encore ouvertes."
 
 
+class QuotaTaken(Refused):
+    """Travels with `opens_at`, when everybody may book (W1)."""
+
+    code = "quota_taken"
+    title = "Les places réservées de cette séance sont prises, et les inscriptions ne sont pas encore ouvertes à tous."
+
+
 class BookingClosed(Refused):
     """Travels with `closes_at` (B6). The queue is served all the same."""
 

@@ -29,6 +29,7 @@ from services.booking.seats.queries import booking_of
 from shared.contracts.approval import BookingApprovalRequested
 from shared.contracts.booking import Booking, SeatOfferMade, WaitlistJoined, WaitlistPromoted
 from shared.contracts.catalog import ActivityType, SessionState
+from shared.contracts.quotas import Quota
 from shared.database import fetch
 
 # A session that the release before wrote has no dates of B6 and W4 yet: it is open, and offers seats, until it starts.
@@ -36,7 +37,7 @@ _SESSION = """
     session_id, series_id, activity_type, delivery_mode, city, coalesce(spans, tstzmultirange(tstzrange(starts_at, ends_at))) as spans,
     starts_at, opens_at, coalesce(closes_at, starts_at) as closes_at, cancellation_cutoff, promotions_until,
     coalesce(offers_until, starts_at) as offers_until, status, capacity, held, waiting, passed, sequence, catalog_version,
-    needs_approval, remote_capacity, remote_held, remote_waiting
+    needs_approval, remote_capacity, remote_held, remote_waiting, quota
 """
 BOOKING = """
     booking_id, session_id, agent_id, state, session_sequence, version, booked_at, reason, priority, manager_id, booked_by,
@@ -139,11 +140,11 @@ _OPEN = text(
     with opened as (
         insert into session
             (session_id, series_id, activity_type, delivery_mode, city, spans, starts_at, ends_at, opens_at, closes_at, cancellation_cutoff,
-             promotions_until, offers_until, status, capacity, catalog_version, needs_approval)
+             promotions_until, offers_until, status, capacity, catalog_version, needs_approval, quota)
         values
             (:session_id, :series_id, :activity_type, :delivery_mode, :city, cast(cast(:spans as text) as tstzmultirange), :starts_at,
              :ends_at, :opens_at, :closes_at, :cancellation_cutoff, :promotions_until, :offers_until, :status, :capacity, 0,
-             :needs_approval)
+             :needs_approval, cast(:quota as jsonb))
         on conflict do nothing
         returning session_id
     )
@@ -160,7 +161,7 @@ _TAKE_OVER = text(
         offers_until = :offers_until, status = :status, capacity = :capacity,
         private = :private, passed = :passed, over_capacity = greatest(held - :capacity, 0), sequence = :sequence,
         remote_capacity = :remote_capacity, remote_over_capacity = greatest(remote_held - coalesce(:remote_capacity, 0), 0),
-        catalog_version = :catalog_version, needs_approval = :needs_approval
+        catalog_version = :catalog_version, needs_approval = :needs_approval, quota = cast(:quota as jsonb)
     where session_id = :session_id
     """
 )
@@ -288,9 +289,8 @@ async def open_session(tx: AsyncConnection, catalog: SessionState, milestones: M
 
 async def take_over(tx: AsyncConnection, session: Session, catalog: SessionState) -> None:
     """Write what `Session.follow` accepted."""
-    values = _of_catalog(catalog, session.milestones)
+    values = _of_catalog(catalog, session.milestones) | {"remote_capacity": session.distant and session.distant.capacity}
     values |= {"sequence": session.sequence, "catalog_version": session.catalog_version, "passed": session.passed}
-    values |= {"remote_capacity": session.distant and session.distant.capacity}
     await tx.execute(_TAKE_OVER, values | {"private": catalog.private})
 
 
@@ -307,6 +307,7 @@ def _of_catalog(catalog: SessionState, milestones: Milestones) -> dict[str, Any]
         "status": catalog.status,
         "capacity": catalog.capacity,
         "needs_approval": catalog.needs_approval,
+        "quota": catalog.quota and catalog.quota.model_dump_json(),
     }
 
 
@@ -342,6 +343,7 @@ def _session(row: Mapping[Any, Any] | asyncpg.Record) -> Session:
         sequence=row["sequence"],
         catalog_version=row["catalog_version"],
         needs_approval=row["needs_approval"],
+        quota=row["quota"] and Quota.model_validate(row["quota"], strict=False),
     )
     if row["remote_capacity"] is not None:
         session.with_places_at_a_distance(row["remote_capacity"], row["remote_held"], row["remote_waiting"])

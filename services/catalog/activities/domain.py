@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from services.catalog.quotas.domain import check_quota
 from shared.contracts.catalog import (
     ActivityPublished,
     ActivityType,
@@ -199,9 +200,11 @@ def schedule(request: ScheduleSession, activity: Activity, venue: Venue | None, 
         closes_at=request.closes_at,
         private=request.private,
         needs_approval=content.needs_approval if request.needs_approval is None else request.needs_approval,
+        quota=request.quota,
     )
     _check_seats(session)
     _check_place(session, venue)
+    check_quota(session, now=now, past_allowed=past_allowed)
     if not past_allowed:
         _check_not_past(session.periods, now)
     return SessionScheduled(version=1, session_id=session.session_id, session=session)

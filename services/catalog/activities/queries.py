@@ -28,6 +28,7 @@ _STATE = """
         'opens_at', session.asked -> 'opens_at', 'closes_at', session.asked -> 'closes_at',
         'private', coalesce(session.asked -> 'private', 'false'),
         'needs_approval', coalesce(cast(session.asked ->> 'needs_approval' as boolean), activity.needs_approval),
+        'quota', session.asked -> 'quota',
         'series_id', (select root_id from series_date where series_date.session_id = session.session_id)
     ) as text)
 """

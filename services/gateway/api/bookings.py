@@ -121,7 +121,8 @@ OFFER_CODES = (
     status_code=201,
     responses=refusals(
         "not_signed_in", "token_invalid", "booking_unknown", "booking_not_active", "session_not_ready", "session_started",
-        "session_is_cancelled", "booking_not_open_yet", "booking_closed", "already_booked", "overlap", "fair_use_limit", "no_seat_to_swap",
+        "session_is_cancelled", "booking_not_open_yet", "quota_taken", "booking_closed", "already_booked", "overlap", "fair_use_limit",
+        "no_seat_to_swap",
         "line_manager_required", "no_remote_places", "contact_invalid", "contact_is_oneself", "idempotency_key_in_use", "contended",
     ),
 )  # fmt: skip

@@ -11,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.gateway.directory.domain import Agent
 from services.gateway.programme.domain import ListedSession
 from shared.contracts.booking import Booking
-from shared.contracts.catalog import ActivityType, DeliveryMode, Improvement, Period, VenueSheet
+from shared.contracts.catalog import ActivityType, DeliveryMode, Period, VenueSheet
 from shared.contracts.details import ActivityDetails
+from shared.contracts.feedback import Improvement
 from shared.contracts.gateway import Role
 from shared.contracts.quorum import Quorum
+from shared.contracts.quotas import Quota
 
 A_SESSION = "0192f3c4-5b6a-7c8d-9e0f-a1b2c3d4e5f6"
 AN_AGENT = "0192f3c4-0000-7000-8000-000000000001"
@@ -126,6 +128,11 @@ class SessionItem(BaseModel):
         default=None,
         description="Seats that must be taken at `decides_at`, or the session is cancelled; null where nothing is decided so.",
     )
+    quota: Quota | None = Field(
+        default=None,
+        description="Until `until`, so many seats of the room may be booked, by newcomers and by agents of these départements; null where "
+        "everybody books at once.",
+    )
     audience: str = Field(default="", description="For whom it is, in French; for everybody when empty.")
     details: ActivityDetails | None = Field(default=None, description="What only its `activity_type` has.")
     improvements: tuple[Improvement, ...] = Field(default=(), description="What participants said, and what the lab did.")
@@ -160,6 +167,7 @@ class SessionItem(BaseModel):
             needs_approval=session.needs_approval,
             availability=seats,
             quorum=listed.quorum,
+            quota=session.quota,
             audience=listed.audience,
             details=listed.details,
             improvements=listed.improvements,

@@ -66,6 +66,7 @@ STATUS = {
     "already_booked": 409,
     "booking_not_active": 409,
     "booking_not_open_yet": 409,
+    "quota_taken": 409,
     "booking_closed": 409,
     "group_unknown": 404,
     "group_exists": 409,
@@ -172,7 +173,9 @@ BOOK: dict[str, Any] = {
     "description": (
         "Book a seat for the signed-in agent, or a rank in the queue when none is free: look at `state`. The same Idempotency-Key gives "
         "the same answer for 48 hours. `already_booked` carries `booking_id` and its `location`. `session_not_ready` will pass: try again. "
-        "`booking_not_open_yet` and `booking_closed` carry the date, `opens_at` or `closes_at`. `overlap` carries the `clashes`, each of "
+        "`booking_not_open_yet` and `booking_closed` carry the date, `opens_at` or `closes_at`. Of a session with a `quota`, seats are "
+        "reserved until its `until`: the first of these refusals is for whom they are not for, `quota_taken` for who comes after the last "
+        "of them; nobody waits before. `overlap` carries the `clashes`, each of "
         "which can be exchanged (`/bookings/{booking_id}/swap`); `fair_use_limit` carries the `limit` and the `bookings` that count. "
         "`overlaps` in the answer names seats at the same hours that may be kept, since one of the two is remote. A session with "
         "places at a distance (`availability.remote`) is followed from there with `remote`; both have their own queue. One with "
@@ -198,7 +201,7 @@ BOOK: dict[str, Any] = {
         str(status): response
         for status, response in refusals(
             "not_signed_in", "token_invalid", "session_unknown", "session_not_ready", "session_started", "session_is_cancelled",
-            "booking_not_open_yet", "booking_closed", "already_booked", "overlap", "fair_use_limit", "line_manager_required",
+            "booking_not_open_yet", "quota_taken", "booking_closed", "already_booked", "overlap", "fair_use_limit", "line_manager_required",
             "no_remote_places", "contact_invalid", "contact_is_oneself", "not_allowed", "agent_unknown", "idempotency_key_in_use",
             "contended", *WRITES,
         ).items()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.contacts import store as contacts
 from services.gateway.directory import store
-from services.gateway.directory.domain import Agent, AgentIdConflict, AgentUnknown, Identity
+from services.gateway.directory.domain import Agent, AgentIdConflict, AgentUnknown, Identity, Workplace
 from shared import telemetry
 from shared.bus import Caller
 from shared.contracts.gateway import AddContact, Contact, GetContact, RegisterAgent
@@ -47,13 +49,14 @@ async def register_agent(request: RegisterAgent, caller: Caller, tx: AsyncConnec
     if not caller.has("operator"):
         raise NotAllowed(f"{caller.actor} registers nobody")
     told = Agent(**request.model_dump(), version=1)
+    if told.siret:
+        workplace = await store.remember_workplace(tx, told.siret, Workplace(told.org_unit, told.department))
+        told = replace(told, department=workplace.department)
     known = await store.lock(tx, told.agent_id, told.sub)
     if not known and not await store.add(tx, told, caller):
         known = await store.lock(tx, told.agent_id, told.sub)
     if any(each.agent_id != told.agent_id or each.sub != told.sub for each in known):
         raise AgentIdConflict(f"agent {told.agent_id} or its sub is somebody else")
-    if told.siret:
-        await store.remember_workplace(tx, told.siret, told.org_unit)
     version = (await store.change(tx, known[0], told, caller)).version if known else told.version
     return Acknowledged(version=version)
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.directory.domain import Agent, changed, registered
+from services.gateway.directory.domain import Agent, Workplace, changed, registered
 from shared.outbox import Causing, record
 
-COLUMNS = "agent_id, sub, given_name, usual_name, email, siret, org_unit, roles, version, innovation_referent"
+COLUMNS = "agent_id, sub, given_name, usual_name, email, siret, org_unit, department, roles, version, innovation_referent"
 
 _SELECT = f"select {COLUMNS} from agents"  # noqa: S608 - constants only
 _LOCK = text(f"{_SELECT} where agent_id = :agent_id or sub = :sub for update")
@@ -23,13 +23,14 @@ _NAMES = text("select agent_id, given_name, usual_name from agents where agent_i
 _READ_SUB = text(f"{_SELECT} where sub = :sub")
 _READ_EMAIL = text(f"{_SELECT} where lower(email) = lower(:email)")
 _INSERT = text(
-    "insert into agents (agent_id, sub, given_name, usual_name, email, siret, org_unit, roles, version, innovation_referent)"
-    " values (:agent_id, :sub, :given_name, :usual_name, :email, :siret, :org_unit, :roles, :version, :innovation_referent)"
+    f"insert into agents ({COLUMNS})"  # noqa: S608 - constants only
+    " values (:agent_id, :sub, :given_name, :usual_name, :email, :siret, :org_unit, :department, :roles, :version, :innovation_referent)"
     " on conflict do nothing returning agent_id"
 )
 _UPDATE = text(
     "update agents set sub = :sub, given_name = :given_name, usual_name = :usual_name, email = :email, siret = :siret,"
-    " org_unit = :org_unit, roles = :roles, version = :version, innovation_referent = :innovation_referent where agent_id = :agent_id"
+    " org_unit = :org_unit, department = :department, roles = :roles, version = :version, innovation_referent = :innovation_referent"
+    " where agent_id = :agent_id"
 )
 
 
@@ -46,6 +47,7 @@ def agent_of(row: Row[Any]) -> Agent:
         roles=tuple(row.roles),
         version=row.version,
         innovation_referent=row.innovation_referent,
+        department=row.department,
     )
 
 
@@ -96,14 +98,28 @@ async def change(tx: AsyncConnection, known: Agent, told: Agent, cause: Causing)
     return new
 
 
-async def remember_workplace(tx: AsyncConnection, siret: str, org_unit: str) -> None:
-    statement = "insert into workplace values (:siret, :org_unit) on conflict (siret) do update set org_unit = excluded.org_unit"
-    await tx.execute(text(statement), {"siret": siret, "org_unit": org_unit})
+_WORKPLACE = text("select org_unit, department from workplace where siret = :siret")
+_REMEMBER_WORKPLACE = text(
+    """
+    insert into workplace as known (siret, org_unit, department) values (:siret, :org_unit, :department)
+    on conflict (siret) do update set org_unit = excluded.org_unit, department = coalesce(excluded.department, known.department)
+    returning department
+    """
+)
 
 
-async def workplace(connection: AsyncConnection, siret: str | None) -> str | None:
-    """The org unit that a SIRET belongs to, if we were told."""
-    return await connection.scalar(text("select org_unit from workplace where siret = :siret"), {"siret": siret}) if siret else None
+async def remember_workplace(tx: AsyncConnection, siret: str, told: Workplace) -> Workplace:
+    """As it is known afterwards: where it is stays, if that is not said."""
+    department = await tx.scalar(_REMEMBER_WORKPLACE, {"siret": siret, **asdict(told)})
+    return replace(told, department=department)
+
+
+async def workplace(connection: AsyncConnection, siret: str | None) -> Workplace | None:
+    """What a SIRET stands for, if we were told."""
+    if siret is None:
+        return None
+    row = (await connection.execute(_WORKPLACE, {"siret": siret})).one_or_none()
+    return Workplace(row.org_unit, row.department) if row else None
 
 
 def _values(agent: Agent) -> dict[str, Any]:

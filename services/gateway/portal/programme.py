@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
@@ -30,7 +31,7 @@ from services.gateway.web.forms import form_of
 from services.gateway.web.problems import headers_of
 from shared import clock
 from shared.clock import PARIS
-from shared.contracts.availability import GetAvailability
+from shared.contracts.availability import Availability, GetAvailability
 from shared.contracts.booking import ACTIVE_STATES, Booking, BookingState
 from shared.contracts.catalog import ActivityType, DeliveryMode
 from shared.errors import Refused
@@ -159,9 +160,18 @@ async def _counted(desk: Desk, listed: ListedSession) -> tuple[ListedSession, st
     with suppress(Refused):
         found = await desk.bus.ask(GetAvailability(session_ids=(listed.session_id,)), ANYBODY, timeout=1)
         if found.sessions:
-            seats = found.sessions[0]
-            return replace(listed, held=seats.held, waiting=seats.waiting, remote=seats.remote), wording.not_open(seats, clock.now())
+            seats, now = found.sessions[0], clock.now()
+            closed = wording.not_open(seats, now) or _reserved_seats_taken(listed, seats, now)
+            return replace(listed, held=seats.held, waiting=seats.waiting, remote=seats.remote), closed
     return listed, None
+
+
+def _reserved_seats_taken(listed: ListedSession, seats: Availability, now: datetime) -> str | None:
+    """Why nobody can book now, though everybody will (W1)."""
+    quota = listed.session.quota
+    if quota is None or now >= quota.until or seats.held < quota.seats:
+        return None
+    return f"Les places réservées sont prises : les inscriptions ouvrent à tous le {wording.instant(quota.until)}."
 
 
 routes = [

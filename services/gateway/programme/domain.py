@@ -10,8 +10,9 @@ from typing import cast
 from uuid import UUID
 
 from shared.contracts.availability import RemotePlaces
-from shared.contracts.catalog import ActivityPublished, ActivityType, Improvement, SessionState
+from shared.contracts.catalog import ActivityPublished, ActivityType, SessionState
 from shared.contracts.details import ActivityDetails
+from shared.contracts.feedback import Improvement
 from shared.contracts.quorum import Quorum
 from shared.errors import Refused
 

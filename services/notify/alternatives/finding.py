@@ -33,6 +33,7 @@ _LIKE_IT = text(
       and (other.state ->> 'activity_id' = lost.state ->> 'activity_id' or other.state ->> 'theme' = lost.state ->> 'theme')
       and other.state ->> 'status' = 'scheduled' and not coalesce(cast(other.state ->> 'private' as boolean), false)
       and cast(other.state #>> '{periods,0,starts_at}' as timestamptz) > :now
+      and coalesce(cast(other.state #>> '{quota,until}' as timestamptz) <= :now, true)
       and not exists (
           select from booking where booking.session_id = other.session_id and booking.agent_id = :agent_id and booking.state = any(:active))
     order by other.state ->> 'activity_id' <> lost.state ->> 'activity_id', cast(other.state #>> '{periods,0,starts_at}' as timestamptz),
