@@ -105,6 +105,7 @@ class VenueEntry(Entry):
     capacity: int
     step_free_access: bool
     public_transport: str = ""
+    notice_days: int = 0
     closed: list[Weekday] = []
 
 

@@ -61,6 +61,8 @@ class VenueSheet(Message):
     """Two-character code of the département, such as `31`."""
     step_free_access: bool
     public_transport: str = ""
+    notice_days: int = 0
+    """Days before a session by which the place wants to know of it."""
 
     @property
     def in_one_line(self) -> str:
@@ -231,6 +233,8 @@ class AddVenue(Request[Acknowledged]):
     public_transport: Annotated[str, Field(max_length=300)] = ""
     closed_weekdays: tuple[Annotated[int, Field(ge=1, le=7)], ...] = ()
     """ISO weekdays on which the place is closed, 1 = Monday."""
+    notice_days: Annotated[int, Field(ge=0, le=365)] = 0
+    """Days before a session, those of the calendar there, by which the place wants to know of it."""
 
 
 class DraftActivity(Request[Acknowledged]):
@@ -272,9 +276,9 @@ class ScheduleSession(Request[SessionState]):
     """Give a published activity a date. Only an operator may record a date that has passed, as an import does.
 
     Refuses `activity_unknown`, `activity_not_published`, `activity_is_archived`, `venue_unknown`, `venue_required`, `venue_unexpected`
-    (a remote activity), `venue_too_small`, `venue_closed`, `periods_invalid`, `session_in_past`, `quorum_too_high`,
-    `remote_capacity_unexpected` (not a hybrid activity), `quota_invalid` (and what is wrong with it), `quota_too_late`
-    (booking is open already, W1), `session_exists`.
+    (a remote activity), `venue_too_small`, `venue_closed`, `venue_needs_notice` (with its `notice_days`), `periods_invalid`,
+    `session_in_past`, `quorum_too_high`, `remote_capacity_unexpected` (not a hybrid activity), `quota_invalid` (and what is wrong with it),
+    `quota_too_late` (booking is open already, W1), `session_exists`.
     """
 
     subject: ClassVar[str] = "rpc.catalog.schedule_session.v1"

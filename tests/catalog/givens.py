@@ -59,10 +59,9 @@ def an_activity(**changed: Any) -> Activity:
     return Activity(content=a_draft(**changed), status="published", version=1)
 
 
-def a_venue(capacity: int = 12, closed: Sequence[int] = ()) -> Venue:
-    sheet = VenueSheet(
-        venue_id=uuid4(), name="Salle des machines", address="1 rue du Test", city="Foix", department="09", step_free_access=True
-    )
+def a_venue(capacity: int = 12, closed: Sequence[int] = (), notice_days: int = 0) -> Venue:
+    about: dict[str, Any] = {"name": "Salle des machines", "address": "1 rue du Test", "city": "Foix", "department": "09"}
+    sheet = VenueSheet(venue_id=uuid4(), step_free_access=True, notice_days=notice_days, **about)
     return Venue(sheet=sheet, capacity=capacity, closed_weekdays=frozenset(closed))
 
 

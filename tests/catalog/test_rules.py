@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -228,6 +229,43 @@ def test_a_night_that_ends_at_midnight_does_not_touch_the_next_day() -> None:
     sunday_night = LocalPeriod(local_start=datetime(2027, 3, 21, 20), local_end=datetime(2027, 3, 22, 0))
 
     domain.schedule(an_order(periods=(sunday_night,)), an_activity(), a_venue(closed=[1]), now=DEMONSTRATION, past_allowed=False)
+
+
+@pytest.mark.parametrize("hour", ["00:30", "23:30"])
+def test_a_place_is_told_in_time_by_the_days_of_its_calendar(hour: str) -> None:
+    """17 days from 1 March to the 18th, whatever the hours."""
+    now = datetime.fromisoformat(f"2027-03-01T{hour}").replace(tzinfo=PARIS)
+
+    domain.schedule(an_order(), an_activity(), a_venue(notice_days=17), now=now, past_allowed=False)
+    with pytest.raises(domain.VenueNeedsNotice) as refused:
+        domain.schedule(an_order(), an_activity(), a_venue(notice_days=18), now=now, past_allowed=False)
+
+    assert refused.value.members == {"notice_days": 18}
+
+
+def test_a_date_that_its_host_agreed_to_or_that_is_imported_needs_no_notice() -> None:
+    for private, past_allowed in ((True, False), (False, True)):
+        order = an_order(private=private)
+        domain.schedule(order, an_activity(), a_venue(notice_days=60), now=DEMONSTRATION, past_allowed=past_allowed)
+
+
+def test_of_a_session_that_changes_a_place_is_told_in_time_what_is_new_to_it() -> None:
+    here, there, under_way = a_venue(20, notice_days=60), a_venue(20, notice_days=60), a_venue(20, notice_days=5)
+    before = domain.schedule(an_order(), an_activity(), here, now=DEMONSTRATION - timedelta(days=60), past_allowed=False).session
+
+    def change(venue: domain.Venue, **wanted: Any) -> SessionState:
+        request = RescheduleSession(session_id=before.session_id, **wanted)
+        return domain.reschedule(before, request, venue, now=DEMONSTRATION, past_allowed=False).session
+
+    assert change(here, capacity=15).capacity == 15, "the place knows of this date"
+    for venue, wanted in ((here, {"periods": (local("2027-03-25", "14:00", "17:30"),)}), (there, {"venue_id": there.sheet.venue_id})):
+        with pytest.raises(domain.VenueNeedsNotice):
+            change(venue, **wanted)
+    assert change(here, periods=(local("2027-05-25", "14:00", "17:30"),)).starts_at.month == 5
+    begun = (local("2027-02-25", "14:00", "17:30"), PITCH)
+    order = an_order(periods=begun)
+    before = domain.schedule(order, an_activity(), here, now=DEMONSTRATION - timedelta(days=90), past_allowed=False).session
+    assert change(under_way, capacity=15).venue == under_way.sheet, "what has begun elsewhere needs no notice any more"
 
 
 def test_a_date_in_the_past_is_refused_unless_it_is_recorded_by_an_operator() -> None:

@@ -117,6 +117,12 @@ class VenueClosed(Refused):
     code, title = "venue_closed", "Ce lieu est fermé ce jour-là."
 
 
+class VenueNeedsNotice(Refused):
+    """Travels with `notice_days`."""
+
+    code, title = "venue_needs_notice", "Ce lieu demande à être prévenu plus tôt."
+
+
 class QuorumTooHigh(Refused):
     code, status, title = "quorum_too_high", 422, "Le quorum dépasse le nombre de places."
 
@@ -207,6 +213,7 @@ def schedule(request: ScheduleSession, activity: Activity, venue: Venue | None, 
     check_quota(session, now=now, past_allowed=past_allowed)
     if not past_allowed:
         _check_not_past(session.periods, now)
+        _check_notice(session, session.periods, now)
     return SessionScheduled(version=1, session_id=session.session_id, session=session)
 
 
@@ -230,7 +237,9 @@ def reschedule(
     _check_seats(after)
     _check_place(after, venue)
     if not past_allowed:
-        _check_not_past([period for period in after.periods if period not in before.periods], now)
+        others = [period for period in after.periods if period not in before.periods]
+        _check_not_past(others, now)
+        _check_notice(after, others if after.venue == before.venue else after.periods, now)
     return SessionRescheduled(
         version=after.version,
         session_id=after.session_id,
@@ -316,6 +325,16 @@ def _days(period: LocalPeriod) -> Iterator[date]:
     while day <= last:
         yield day
         day += timedelta(days=1)
+
+
+def _check_notice(session: SessionState, periods: Sequence[Period], now: datetime) -> None:
+    """A place is told in time of what is new to it. To the dates of a private session its host has agreed by themselves (G5)."""
+    if session.venue is None or session.private:
+        return
+    notice = timedelta(days=session.venue.notice_days)
+    to_come = [period for period in periods if period.starts_at >= now]
+    if any(period.local_start.date() < now.astimezone(ZoneInfo(period.zone)).date() + notice for period in to_come):
+        raise VenueNeedsNotice(f"venue {session.venue.venue_id} wants {notice.days} days", notice_days=notice.days)
 
 
 def _check_not_past(periods: Sequence[Period], now: datetime) -> None:

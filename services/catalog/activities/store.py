@@ -21,15 +21,18 @@ _READ_HOST = text("select host_id, name, kind from host where host_id = :host_id
 
 _INSERT_VENUE = text(
     """
-    insert into venue (venue_id, host_id, name, address, city, department, capacity, step_free_access, public_transport, closed_weekdays)
-    values (:venue_id, :host_id, :name, :address, :city, :department, :capacity, :step_free_access, :public_transport, :closed_weekdays)
+    insert into venue (venue_id, host_id, name, address, city, department, capacity, step_free_access, public_transport, closed_weekdays,
+                       notice_days)
+    values (:venue_id, :host_id, :name, :address, :city, :department, :capacity, :step_free_access, :public_transport, :closed_weekdays,
+            :notice_days)
     on conflict (venue_id) do nothing returning 1
     """
 )
 
 _READ_VENUE = text(
     """
-    select venue_id, host_id, name, address, city, department, capacity, step_free_access, public_transport, closed_weekdays
+    select venue_id, host_id, name, address, city, department, capacity, step_free_access, public_transport, closed_weekdays,
+           notice_days
     from venue where venue_id = :venue_id
     """
 )
